@@ -1,0 +1,2 @@
+namespace ReadTwice.Tests;
+public class Smoke { [Fact] public void It_runs() => Assert.True(true); }
