@@ -1,0 +1,64 @@
+using System.IO.MemoryMappedFiles;
+using System.Runtime.InteropServices;
+
+namespace ReadTwice.Checkpoints;
+
+/// <summary>A file mapped read-only into memory, so that weights are neither read nor copied before they are used.</summary>
+internal sealed unsafe class MappedFile : IDisposable
+{
+    private readonly MemoryMappedFile file;
+    private readonly MemoryMappedViewAccessor view;
+    private readonly List<nint> copies = [];
+    private long copied;
+    private bool disposed;
+
+    public MappedFile(string path)
+    {
+        (Path, Name) = (System.IO.Path.GetFullPath(path), System.IO.Path.GetFileName(path));
+        using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+        Length = stream.Length;
+        if (Length == 0) throw Bad("the file is empty; download it again");
+        file = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
+        view = file.CreateViewAccessor(0, Length, MemoryMappedFileAccess.Read);
+        byte* start = null;
+        view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
+        Data = start + view.PointerOffset;
+    }
+
+    public string Path { get; }
+
+    public string Name { get; }
+
+    public long Length { get; }
+
+    public byte* Data { get; }
+
+    /// <summary>Bytes of the file; the caller has checked that they lie within.</summary>
+    public ReadOnlySpan<byte> Span(long offset, int length) => new(Data + offset, length);
+
+    /// <summary>Bytes of the file where they lie or, if no element of this size may lie there, a copy that the file owns.</summary>
+    /// <remarks>libtorch's vector loads take aligned elements for granted. Files seldom need the copy: writers align what they store.</remarks>
+    public byte* Aligned(long offset, long length, int elementSize)
+    {
+        byte* start = Data + offset;
+        if ((nuint)start % (nuint)elementSize == 0) return start;
+        // Parts of an honest file do not overlap, so their copies are no larger than it.
+        if ((copied += length) > Length) throw Bad("parts of the file overlap and claim more bytes than it has; download it again");
+        byte* copy = (byte*)NativeMemory.AlignedAlloc((nuint)Math.Max(length, 1), sizeof(double));
+        copies.Add((nint)copy);
+        Buffer.MemoryCopy(start, copy, length, length);
+        return copy;
+    }
+
+    public InvalidDataException Bad(string what) => new($"{Name}: {what}.");
+
+    public void Dispose()
+    {
+        if (disposed) return;
+        disposed = true;
+        foreach (nint copy in copies) NativeMemory.AlignedFree((void*)copy);
+        view.SafeMemoryMappedViewHandle.ReleasePointer();
+        view.Dispose();
+        file.Dispose();
+    }
+}
