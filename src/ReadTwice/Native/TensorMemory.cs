@@ -1,0 +1,78 @@
+using System.Runtime.InteropServices;
+using ReadTwice.Checkpoints;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace ReadTwice.Native;
+
+/// <summary>Tensors over memory that is already there, and the memory of tensors: no copies in either direction.</summary>
+internal static unsafe partial class TensorMemory
+{
+    /// <summary>The first element of a tensor. Keep the tensor alive while it is used; take its strides with it.</summary>
+    public static float* Pointer(Tensor tensor) => (float*)Data(tensor.Handle);
+
+    /// <summary>A tensor over the mapped bytes of a stored one, which must outlive it.</summary>
+    public static Tensor Map(StoredTensor stored)
+    {
+        long[] sizes = [.. stored.Shape], strides = [.. stored.Strides];
+        if (stored.Count == 0) return empty(sizes, TypeOf(stored.Type));
+        int type = (int)TypeOf(stored.Type);
+        nint handle;
+        int error;
+        fixed (long* size = sizes, stride = strides)
+            error = FromBlob(stored.Data, sizes.Length, size, stride, 0, type, 0, 0, out handle);
+        if (error != 0) throw new InvalidDataException($"{stored.File}: {stored.Name} could not be mapped (libtorch error {error}).");
+        return Tensor.UnsafeCreateTensor(handle);
+    }
+
+    /// <summary>Gives a contiguous tensor's bytes to a reader, in order, in pieces of any size.</summary>
+    public static void Read(Tensor tensor, SpanReader read)
+    {
+        const long Piece = 1 << 24;
+        byte* data = (byte*)Data(tensor.Handle);
+        long length = tensor.numel() * tensor.element_size();
+        for (long at = 0; at < length; at += Piece) read(new(data + at, (int)Math.Min(Piece, length - at)));
+        GC.KeepAlive(tensor);
+    }
+
+    /// <summary>libtorch's type for a stored one.</summary>
+    public static ScalarType TypeOf(StoredType type) => type switch
+    {
+        StoredType.F64 => ScalarType.Float64,
+        StoredType.F32 => ScalarType.Float32,
+        StoredType.F16 => ScalarType.Float16,
+        StoredType.BF16 => ScalarType.BFloat16,
+        StoredType.I64 => ScalarType.Int64,
+        StoredType.I32 => ScalarType.Int32,
+        StoredType.I16 => ScalarType.Int16,
+        StoredType.I8 => ScalarType.Int8,
+        StoredType.U8 => ScalarType.Byte,
+        _ => ScalarType.Bool,
+    };
+
+    /// <summary>The stored type of a tensor's elements.</summary>
+    public static StoredType TypeOf(ScalarType type) => type switch
+    {
+        ScalarType.Float64 => StoredType.F64,
+        ScalarType.Float32 => StoredType.F32,
+        ScalarType.Float16 => StoredType.F16,
+        ScalarType.BFloat16 => StoredType.BF16,
+        ScalarType.Int64 => StoredType.I64,
+        ScalarType.Int32 => StoredType.I32,
+        ScalarType.Int16 => StoredType.I16,
+        ScalarType.Int8 => StoredType.I8,
+        ScalarType.Byte => StoredType.U8,
+        ScalarType.Bool => StoredType.Bool,
+        _ => throw new ArgumentException($"A tensor of {type} cannot be stored; convert it first."),
+    };
+
+    /// <summary>Takes in bytes that are valid during the call.</summary>
+    public delegate void SpanReader(ReadOnlySpan<byte> bytes);
+
+    [LibraryImport("LibTorchSharp", EntryPoint = "THSTensor_data")]
+    private static partial nint Data(nint tensor);
+
+    [LibraryImport("torch_cpu", EntryPoint = "aoti_torch_create_tensor_from_blob")]
+    private static partial int FromBlob(
+        void* data, long dimensions, long* sizes, long* strides, long offset, int type, int device, int deviceIndex, out nint tensor);
+}
