@@ -1,0 +1,105 @@
+using ReadTwice.Checkpoints;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace ReadTwice.Layers;
+
+/// <summary>Nonlinearities under the names that configs use.</summary>
+public static class Activation
+{
+    /// <summary>The function of this name.</summary>
+    /// <exception cref="InvalidDataException">The name is not known.</exception>
+    public static Func<Tensor, Tensor> Named(string name) => name switch
+    {
+        "silu" or "swish" or "swiglu" => x => nn.functional.silu(x),
+        "gelu" or "geglu" => x => nn.functional.gelu(x),
+        "gelu_new" or "gelu_fast" or "gelu_approx" or "gelu_pytorch_tanh" => GeluTanh,
+        "relu" => x => nn.functional.relu(x),
+        "sqrelu" or "relu2" => x => nn.functional.relu(x).pow(2),
+        "sigmoid" or "glu" => x => x.sigmoid(),
+        "tanh" => x => x.tanh(),
+        _ => throw new InvalidDataException(
+            $"config.json: the activation \"{name}\" is not known. Known: silu, swish, gelu, gelu_new, gelu_fast, gelu_approx, gelu_pytorch_tanh, relu, sqrelu, relu2, sigmoid, tanh, swiglu, geglu, glu."),
+    };
+
+    private static Tensor GeluTanh(Tensor x)
+    {
+        using var scope = NewDisposeScope();
+        return (0.5 * x * (1 + (Math.Sqrt(2 / Math.PI) * (x + 0.044715 * x.pow(3))).tanh())).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>down(act(gate(x)) ⊙ up(x)), SwiGLU where act is SiLU.</summary>
+public sealed class GatedMlp : nn.Module<Tensor, Tensor>
+{
+    private readonly Linear gate;
+    private readonly Linear up;
+    private readonly Linear down;
+    private readonly Func<Tensor, Tensor> activation;
+
+    /// <summary>An MLP of one width between, with a matrix each for gate, up and down.</summary>
+    public GatedMlp(WeightSource weights, long D, long width, string activation, bool bias = false) : base(nameof(GatedMlp))
+    {
+        gate = weights.Linear(nameof(gate), D, width, bias);
+        up = weights.Linear(nameof(up), D, width, bias);
+        down = weights.Linear(nameof(down), width, D, bias);
+        this.activation = Activation.Named(activation);
+        RegisterComponents();
+    }
+
+    /// <inheritdoc/>
+    public override Tensor forward(Tensor x)
+    {
+        using var scope = NewDisposeScope();
+        return down.call(activation(gate.call(x)) * up.call(x)).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>The same with gate and up in one matrix, up first: fc2(a ⊙ act(g)), [a | g] = fc1(x).</summary>
+public sealed class FusedGatedMlp : nn.Module<Tensor, Tensor>
+{
+    private readonly Linear fc1;
+    private readonly Linear fc2;
+    private readonly Func<Tensor, Tensor> activation;
+
+    /// <summary>An MLP of one width between.</summary>
+    public FusedGatedMlp(WeightSource weights, long D, long width, string activation, bool bias1 = false, bool bias2 = false) : base(nameof(FusedGatedMlp))
+    {
+        fc1 = weights.Linear(nameof(fc1), D, 2 * width, bias1);
+        fc2 = weights.Linear(nameof(fc2), width, D, bias2);
+        this.activation = Activation.Named(activation);
+        RegisterComponents();
+    }
+
+    /// <inheritdoc/>
+    public override Tensor forward(Tensor x)
+    {
+        using var scope = NewDisposeScope();
+        var halves = fc1.call(x).chunk(2, -1);
+        return fc2.call(halves[0] * activation(halves[1])).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>fc2(act(fc1(x))).</summary>
+public sealed class Mlp : nn.Module<Tensor, Tensor>
+{
+    private readonly Linear fc1;
+    private readonly Linear fc2;
+    private readonly Func<Tensor, Tensor> activation;
+
+    /// <summary>An MLP of one width between.</summary>
+    public Mlp(WeightSource weights, long D, long width, string activation, bool bias1 = true, bool bias2 = true) : base(nameof(Mlp))
+    {
+        fc1 = weights.Linear(nameof(fc1), D, width, bias1);
+        fc2 = weights.Linear(nameof(fc2), width, D, bias2);
+        this.activation = Activation.Named(activation);
+        RegisterComponents();
+    }
+
+    /// <inheritdoc/>
+    public override Tensor forward(Tensor x)
+    {
+        using var scope = NewDisposeScope();
+        return fc2.call(activation(fc1.call(x))).MoveToOuterDisposeScope();
+    }
+}

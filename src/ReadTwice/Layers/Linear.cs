@@ -1,0 +1,51 @@
+using TorchSharp;
+using TorchSharp.Modules;
+using static TorchSharp.torch;
+
+namespace ReadTwice.Layers;
+
+/// <summary>y = x Wᵀ + b.</summary>
+/// <remarks>x [.., inputs] and y [.., outputs] are float32; the weight [outputs, inputs] may be bfloat16, and then the product is.</remarks>
+public sealed class Linear : nn.Module<Tensor, Tensor>
+{
+    private readonly Parameter weight;
+    private readonly Parameter? bias;
+
+    /// <summary>Takes over a weight [outputs, inputs] and a bias [outputs].</summary>
+    public Linear(Parameter weight, Parameter? bias = null) : base(nameof(Linear))
+    {
+        this.weight = weight;
+        this.bias = bias;
+        RegisterComponents();
+    }
+
+    /// <summary>The weight, [outputs, inputs].</summary>
+    public Tensor Weight => weight;
+
+    /// <inheritdoc/>
+    public override Tensor forward(Tensor x) => Ops.Linear(x, weight, bias);
+}
+
+/// <summary>Rows of a table, chosen by index: [..] -> [.., D], float32.</summary>
+public sealed class Embedding : nn.Module<Tensor, Tensor>
+{
+    private readonly Parameter weight;
+
+    /// <summary>Takes over a table [rows, D].</summary>
+    public Embedding(Parameter weight) : base(nameof(Embedding))
+    {
+        this.weight = weight;
+        RegisterComponents();
+    }
+
+    /// <summary>The table, [rows, D].</summary>
+    public Parameter Weight => weight;
+
+    /// <inheritdoc/>
+    public override Tensor forward(Tensor ids)
+    {
+        using var scope = NewDisposeScope();
+        var rows = weight.index_select(0, ids.flatten()).to(ScalarType.Float32);
+        return rows.view([.. ids.shape, rows.size(1)]).MoveToOuterDisposeScope();
+    }
+}

@@ -1,0 +1,39 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace ReadTwice.Layers;
+
+/// <summary>x ← x + mixer(norm(x)), then x ← x + mlp(norm2(x)) where there is an MLP. The residual stream is float32.</summary>
+public sealed class ResidualBlock(
+    nn.Module<Tensor, Tensor> norm, SequenceMixer mixer, nn.Module<Tensor, Tensor>? norm2 = null, nn.Module<Tensor, Tensor>? mlp = null)
+    : SequenceModule
+{
+    private readonly nn.Module<Tensor, Tensor> norm = norm;
+    private readonly SequenceMixer mixer = mixer;
+    private readonly nn.Module<Tensor, Tensor>? norm2 = norm2;
+    private readonly nn.Module<Tensor, Tensor>? mlp = mlp;
+
+    /// <inheritdoc/>
+    public override bool ReadsPrefix => mixer.ReadsPrefix;
+
+    /// <inheritdoc/>
+    public override long StateBytesPerToken => mixer.StateBytesPerToken;
+
+    /// <inheritdoc/>
+    public override string Kind => mixer.Kind;
+
+    /// <inheritdoc/>
+    public override LayerState NewState(long B) => mixer.NewState(B);
+
+    /// <inheritdoc/>
+    public override IReadOnlyDictionary<string, Tensor> AsPublished(LayerState state, long position) => mixer.AsPublished(state, position);
+
+    /// <inheritdoc/>
+    public override Tensor forward(Tensor x, Pass pass)
+    {
+        using var scope = NewDisposeScope();
+        x = x + mixer.call(norm.call(x), pass);
+        if (mlp is not null) x = x + mlp.call(norm2!.call(x));
+        return x.MoveToOuterDisposeScope();
+    }
+}

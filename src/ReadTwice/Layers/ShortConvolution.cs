@@ -1,0 +1,37 @@
+using ReadTwice.Checkpoints;
+using TorchSharp;
+using TorchSharp.Modules;
+using static TorchSharp.torch;
+
+namespace ReadTwice.Layers;
+
+/// <summary>A short causal filter of K taps for each channel, with an optional bias.</summary>
+/// <remarks>[B, T, C] -> [B, T, C]; remembers the last K - 1 inputs, oldest first, as [B, C, K - 1].</remarks>
+public sealed class ShortConvolution : nn.Module<Tensor, Tensor, Tensor>
+{
+    private readonly Parameter weight;
+    private readonly Parameter? bias;
+
+    /// <summary>A filter of weight [C, 1, K].</summary>
+    public ShortConvolution(WeightSource weights, long C, long K, bool bias) : base(nameof(ShortConvolution))
+    {
+        if (K < 1) throw new InvalidDataException($"config.json: a convolution has {K} taps; at least 1 is needed.");
+        weight = weights.Tensor(nameof(weight), [C, 1, K], Init.Uniform(1 / Math.Sqrt(K)));
+        if (bias) this.bias = weights.Vector(nameof(bias), C, Init.Uniform(1 / Math.Sqrt(K)));
+        RegisterComponents();
+    }
+
+    /// <summary>Nothing read: zeros, [B, C, K - 1].</summary>
+    public Tensor NewState(long B) => zeros(B, weight.size(0), weight.size(2) - 1);
+
+    /// <summary>Filters x; the state is replaced by the last inputs, to be taken over by the caller.</summary>
+    public (Tensor Y, Tensor State) Read(Tensor x, Tensor state) => Ops.ShortConvolution(x, weight, bias, state);
+
+    /// <inheritdoc/>
+    public override Tensor forward(Tensor x, Tensor state)
+    {
+        var (y, next) = Read(x, state);
+        next.Dispose();
+        return y;
+    }
+}

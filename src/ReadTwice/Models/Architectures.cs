@@ -1,0 +1,33 @@
+using ReadTwice.Checkpoints;
+
+namespace ReadTwice.Models;
+
+/// <summary>A kind of model, and the forms in which its checkpoints are published.</summary>
+/// <param name="Name">The short name.</param>
+/// <param name="Paper">arXiv number.</param>
+/// <param name="Families">The published forms.</param>
+public sealed record Architecture(string Name, string Paper, IReadOnlyList<CheckpointFamily> Families);
+
+/// <summary>Every architecture that is known.</summary>
+public static class Architectures
+{
+    /// <summary>The list; to add one, add its file and a line here.</summary>
+    public static IReadOnlyList<Architecture> All { get; } =
+    [
+        new("jrt", "2407.05483", [Hazy.Jrt]),
+        new("based", "2402.18668", [Hazy.Based]),
+        new("mamba", "2312.00752", [Mamba.StateSpaces, Mamba.Transformers, Mamba.Falcon]),
+        new("transformer", "1706.03762", [Transformer.Llama, Transformer.NeoX, Hazy.Attention]),
+    ];
+
+    /// <summary>The form that a config and the names of the tensors beside it are of.</summary>
+    /// <exception cref="InvalidDataException">None is; the message names those that are known.</exception>
+    public static CheckpointFamily FamilyOf(ConfigJson config, IReadOnlyCollection<string> tensors)
+    {
+        foreach (var family in All.SelectMany(architecture => architecture.Families))
+            if (family.Matches(config, tensors)) return family;
+        string found = config.Has("model_type") ? $"model_type \"{config.String("model_type")}\" is not known" : "the architecture could not be told";
+        throw new InvalidDataException(
+            $"{config.Source}: {found}. Known: {string.Join(", ", All.SelectMany(architecture => architecture.Families).Select(family => family.Name))}.");
+    }
+}
