@@ -1,2 +1,5 @@
-using TorchSharp;
-Console.WriteLine(torch.ones(2, 3).sum().item<float>());
+using ReadTwice.Cli;
+using ReadTwice.Native;
+
+Libtorch.PrepareProcess();
+return await Jrt.Run(args, Terminal.OfProcess());

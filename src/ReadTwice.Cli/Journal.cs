@@ -1,0 +1,64 @@
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+
+namespace ReadTwice.Cli;
+
+/// <summary>The rows that are done, kept beside the table until it is whole, so that work that was stopped is not lost.</summary>
+internal sealed class Journal : IDisposable
+{
+    private readonly string path;
+    private readonly StreamWriter writer;
+    private readonly Dictionary<string, Row> done;
+
+    private Journal(string path, StreamWriter writer, Dictionary<string, Row> done) => (this.path, this.writer, this.done) = (path, writer, done);
+
+    /// <summary>Rows of an earlier run with the same settings; those that had failed are tried again.</summary>
+    public IReadOnlyDictionary<string, Row> Done => done;
+
+    /// <summary>Opens the journal of a table, and takes over an earlier one if model, fields and settings are the same.</summary>
+    public static Journal Open(string table, string settings)
+    {
+        string path = table + ".unfinished";
+        string key = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(settings)));
+        var done = new Dictionary<string, Row>();
+        if (File.Exists(path))
+        {
+            var lines = File.ReadLines(path).ToList();
+            if (lines.Count > 0 && lines[0] == key)
+                foreach (string line in lines.Skip(1))
+                    if (Parse(line) is { Error: null } row) done[row.Document] = row;
+        }
+        var writer = new StreamWriter(path, append: false) { AutoFlush = true };
+        var journal = new Journal(path, writer, done);
+        writer.WriteLine(key);
+        foreach (var row in done.Values) journal.Add(row);
+        return journal;
+    }
+
+    /// <summary>Notes a row; it is on disk when this returns.</summary>
+    public void Add(Row row) => writer.WriteLine(JsonSerializer.Serialize(row));
+
+    /// <summary>The table is whole: nothing is left to go on with.</summary>
+    public void Delete()
+    {
+        writer.Dispose();
+        File.Delete(path);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => writer.Dispose();
+
+    // The last line may be cut short where the program was killed.
+    private static Row? Parse(string line)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<Row>(line);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+}
