@@ -1,0 +1,97 @@
+using ReadTwice.Layers;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace ReadTwice;
+
+public static partial class Ops
+{
+    /// <summary>Causal linear attention with the second-order Taylor feature map (Based, arXiv 2402.18668).</summary>
+    /// <param name="q">Queries, [B, T, H, K].</param>
+    /// <param name="k">Keys, [B, T, H, K].</param>
+    /// <param name="v">Values, [B, T, H, V].</param>
+    /// <param name="S">Sum of φ(k) vᵀ before this piece, [B, H, F, V], F the packed feature width.</param>
+    /// <param name="z">Sum of φ(k) before this piece, [B, H, F].</param>
+    /// <param name="scale">Factor of q·k inside the map.</param>
+    /// <param name="epsilon">Added to the normaliser.</param>
+    /// <param name="mask">Weight of each key, [B, T]; null for one.</param>
+    /// <returns>o [B, T, H, V] and the state after the piece.</returns>
+    public static (Tensor O, Tensor S, Tensor z) TaylorAttention(
+        Tensor q, Tensor k, Tensor v, Tensor S, Tensor z, double scale, double epsilon, Tensor? mask = null)
+    {
+        const long Chunk = 128;
+        using var scope = NewDisposeScope();
+        var (qh, kh, vh) = (q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2));          // [B, H, T, ..]
+        var weights = mask?.unsqueeze(1).unsqueeze(2);                                         // [B, 1, 1, T]
+        var pieces = new List<Tensor>();
+        for (long i = 0; i < q.size(1); i += Chunk)
+        {
+            long n = Math.Min(Chunk, q.size(1) - i);
+            var (qi, ki, vi) = (qh.narrow(2, i, n) * scale, kh.narrow(2, i, n), vh.narrow(2, i, n));
+            var s = Product(qi, ki.transpose(-2, -1));
+            var A = 1 + s + s.square() / 2;
+            if (weights is not null) A = A * weights.narrow(3, i, n);
+            A = A.tril();                                                                      // [B, H, n, n]
+            var (phiQ, phiK) = (TaylorFeatureMap.Queries(qi), TaylorFeatureMap.Keys(ki));       // [B, H, n, F]
+            if (weights is not null) phiK = phiK * weights.narrow(3, i, n).transpose(-2, -1);
+            var numerator = Product(A, vi) + Product(phiQ, S);
+            var normaliser = A.sum(-1) + Product(phiQ, z.unsqueeze(-1)).squeeze(-1);
+            pieces.Add(numerator / (normaliser + epsilon).unsqueeze(-1));
+            S = S + Product(phiK.transpose(-2, -1), vi);
+            z = z + phiK.sum(2);
+        }
+        var o = cat(pieces, 2).transpose(1, 2);
+        return (o.MoveToOuterDisposeScope(), S.alias().MoveToOuterDisposeScope(), z.alias().MoveToOuterDisposeScope());
+    }
+
+    /// <summary>Adds the keys and values of a prefix to the state of linear attention (JRT-RNN, arXiv 2407.05483).</summary>
+    /// <returns>The state with the prefix in it, before any query reads it.</returns>
+    public static (Tensor S, Tensor z) TaylorPrefix(Tensor k, Tensor v, Tensor S, Tensor z, Tensor? mask = null)
+    {
+        using var scope = NewDisposeScope();
+        var phiK = TaylorFeatureMap.Keys(k.transpose(1, 2));
+        if (mask is not null) phiK = phiK * mask.unsqueeze(1).unsqueeze(-1);
+        return ((S + Product(phiK.transpose(-2, -1), v.transpose(1, 2))).MoveToOuterDisposeScope(), (z + phiK.sum(2)).MoveToOuterDisposeScope());
+    }
+
+    /// <summary>The same with a decay of the numerator: S ← γ S + φ(k) vᵀ for each head, z as before.</summary>
+    /// <param name="q">Queries, [B, T, H, K].</param>
+    /// <param name="k">Keys, [B, T, H, K].</param>
+    /// <param name="v">Values, [B, T, H, V].</param>
+    /// <param name="logDecay">log γ, [H].</param>
+    /// <param name="S">As in <see cref="TaylorAttention"/>.</param>
+    /// <param name="z">As in <see cref="TaylorAttention"/>.</param>
+    /// <param name="scale">Factor of q·k inside the map.</param>
+    /// <param name="epsilon">Added to the normaliser.</param>
+    /// <param name="mask">Weight of each key, [B, T]; null for one.</param>
+    public static (Tensor O, Tensor S, Tensor z) DecayedTaylorAttention(
+        Tensor q, Tensor k, Tensor v, Tensor logDecay, Tensor S, Tensor z, double scale, double epsilon, Tensor? mask = null)
+    {
+        const long Chunk = 128;
+        using var scope = NewDisposeScope();
+        var (qh, kh, vh) = (q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2));          // [B, H, T, ..]
+        var weights = mask?.unsqueeze(1).unsqueeze(2);                                         // [B, 1, 1, T]
+        var log = logDecay.view(1, -1, 1, 1);
+        var pieces = new List<Tensor>();
+        for (long i = 0; i < q.size(1); i += Chunk)
+        {
+            long n = Math.Min(Chunk, q.size(1) - i);
+            var at = arange(n, ScalarType.Float32);
+            var (qi, ki, vi) = (qh.narrow(2, i, n) * scale, kh.narrow(2, i, n), vh.narrow(2, i, n));
+            var s = Product(qi, ki.transpose(-2, -1));
+            var A = 1 + s + s.square() / 2;
+            if (weights is not null) A = A * weights.narrow(3, i, n);
+            A = A.tril();                                                                      // [B, H, n, n]
+            var faded = A * (log * (at.unsqueeze(1) - at).tril()).exp();
+            var (phiQ, phiK) = (TaylorFeatureMap.Queries(qi), TaylorFeatureMap.Keys(ki));       // [B, H, n, F]
+            if (weights is not null) phiK = phiK * weights.narrow(3, i, n).transpose(-2, -1);
+            var numerator = Product(faded, vi) + Product(phiQ, S) * (log * (at + 1).unsqueeze(1)).exp();
+            var normaliser = A.sum(-1) + Product(phiQ, z.unsqueeze(-1)).squeeze(-1);
+            pieces.Add(numerator / (normaliser + epsilon).unsqueeze(-1));
+            S = S * (log * n).exp() + Product((phiK * (log * (n - 1 - at).unsqueeze(1)).exp()).transpose(-2, -1), vi);
+            z = z + phiK.sum(2);
+        }
+        var o = cat(pieces, 2).transpose(1, 2);
+        return (o.MoveToOuterDisposeScope(), S.alias().MoveToOuterDisposeScope(), z.alias().MoveToOuterDisposeScope());
+    }
+}
