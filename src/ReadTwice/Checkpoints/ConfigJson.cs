@@ -62,8 +62,8 @@ public sealed partial class ConfigJson
         {
             int end = broken.Message.IndexOf(" LineNumber:", StringComparison.Ordinal);
             throw new InvalidDataException(
-                $"{name}: line {broken.LineNumber + 1}, column {broken.BytePositionInLine + 1} is not valid JSON; correct it or download the " +
-                $"file again. {OneLine.Of(end < 0 ? broken.Message : broken.Message[..end])}", broken);
+                $"{name}: line {broken.LineNumber + 1}, column {broken.BytePositionInLine + 1} is not valid JSON; correct it or " +
+                $"download the file again. {OneLine.Of(end < 0 ? broken.Message : broken.Message[..end])}", broken);
         }
         catch (Exception broken) when (broken is InvalidOperationException or ArgumentException)
         {
@@ -109,7 +109,8 @@ public sealed partial class ConfigJson
     public ConfigJson? Object(string key)
     {
         if (Find(key) is not { } value) return null;
-        if (value.ValueKind != JsonValueKind.Object || BareWord(value) is not null) throw Wrong(Where(key), value, "an object in braces");
+        if (value.ValueKind != JsonValueKind.Object || BareWord(value) is not null)
+            throw Wrong(Where(key), value, "an object in braces");
         return new(Source, $"{path}{key}.", value);
     }
 
@@ -166,7 +167,8 @@ public sealed partial class ConfigJson
         return double.IsFinite(number) ? number : throw Wrong(where, value, "a number that fits 64 bits, or Infinity,");
     }
 
-    private static InvalidDataException Wrong(string where, JsonElement value, string need) => new($"{where} is {Show(value)}; {need} is needed.");
+    private static InvalidDataException Wrong(string where, JsonElement value, string need) =>
+        new($"{where} is {Show(value)}; {need} is needed.");
 
     private static string Show(JsonElement value)
     {
