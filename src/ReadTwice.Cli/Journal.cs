@@ -29,11 +29,13 @@ internal sealed class Journal : IDisposable
                 foreach (string line in lines.Skip(1))
                     if (Parse(line) is { Error: null } row) done[row.Document] = row;
         }
-        var writer = new StreamWriter(path, append: false) { AutoFlush = true };
-        var journal = new Journal(path, writer, done);
-        writer.WriteLine(key);
-        foreach (var row in done.Values) journal.Add(row);
-        return journal;
+        AtomicFile.Write(path, stream =>
+        {
+            using var kept = new StreamWriter(stream, leaveOpen: true);
+            kept.WriteLine(key);
+            foreach (var row in done.Values) kept.WriteLine(JsonSerializer.Serialize(row));
+        });
+        return new(path, new StreamWriter(path, append: true) { AutoFlush = true }, done);
     }
 
     /// <summary>Notes a row; it is on disk when this returns.</summary>
