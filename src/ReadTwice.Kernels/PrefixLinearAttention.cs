@@ -21,7 +21,7 @@ public static class PrefixLinearAttention
         TaylorLinearAttention.RequireState(sizes, S, z);
         Shape.Require(o, [sizes.B, sizes.T, sizes.H, sizes.V]);
         if (!den.IsEmpty) Shape.Require(den, [sizes.B, sizes.T, sizes.H]);
-        Reference(sizes, P, scale, kEnc, vEnc, maskEnc, q, k, v, mask, S, z, o, den);
+        Simd(TaylorLinearAttention.Kernel, sizes, P, scale, kEnc, vEnc, maskEnc, q, k, v, mask, S, z, o, den, threads);
     }
 
     /// <summary>The gradients of everything Forward read, given those of o and of the state it left.</summary>
@@ -43,6 +43,19 @@ public static class PrefixLinearAttention
         TaylorLinearAttention.RequireState(sizes, dS0, dz0);
         ReferenceBackward(
             sizes, P, scale, kEnc, vEnc, maskEnc, q, k, v, mask, o, den, S0, z0, dO, dS, dz, dkEnc, dvEnc, dq, dk, dv, dS0, dz0);
+    }
+
+    internal static unsafe void Simd(
+        TaylorKernel kernel, AttentionSizes sizes, int P, float scale, In kEnc, In vEnc, In maskEnc, In q, In k, In v, In mask,
+        Ref S, Ref z, Ref o, Ref den, int threads)
+    {
+        var (_, _, H, K, V) = sizes;
+        fixed (float* atK = kEnc, atV = vEnc, atMask = maskEnc, atS = S, atZ = z)
+        {
+            var keys = new TaylorKeys(P, new(atK, P, H, K), new(atV, P, H, V), new(atMask, P, 1, 1));
+            kernel.Add(new TaylorStates { Sizes = sizes, Pieces = 1, S = atS, Z = atZ }, keys, Workers.Count(threads));
+        }
+        TaylorLinearAttention.Simd(kernel, sizes, scale, q, k, v, mask, S, z, o, den, threads);
     }
 
     internal static void Reference(

@@ -13,6 +13,8 @@ public static partial class TaylorLinearAttention
     /// <summary>Keeps o finite where every key so far has weight zero; the authors' value.</summary>
     public const float Epsilon = 1e-12f;
 
+    internal static readonly TaylorKernel Kernel = TaylorKernel.Widest();
+
     /// <summary>Reads T tokens, and writes for each what it recalls from the state that includes it.</summary>
     /// <remarks>den receives φ(q)·z + Epsilon, which Backward needs; it may be empty. threads = 0 uses every processor.</remarks>
     /// <exception cref="ArgumentException">A span does not hold what its shape says.</exception>
@@ -23,7 +25,7 @@ public static partial class TaylorLinearAttention
         RequireState(sizes, S, z);
         Shape.Require(o, [sizes.B, sizes.T, sizes.H, sizes.V]);
         if (!den.IsEmpty) Shape.Require(den, [sizes.B, sizes.T, sizes.H]);
-        Reference(sizes, scale, q, k, v, mask, S, z, o, den);
+        Simd(Kernel, sizes, scale, q, k, v, mask, S, z, o, den, threads);
     }
 
     /// <summary>The gradients of everything Forward read, given those of o and of the state it left.</summary>

@@ -55,6 +55,24 @@ internal sealed record AttentionRun(AttentionSizes Sizes, int P, float Scale)
         float[] Weights(int tokens) => [.. Enumerable.Range(0, B * tokens).Select(_ => random.Next(4) == 0 ? 0f : random.NextSingle())];
     }
 
+    /// <summary>A piece of the sequence, without the prefix.</summary>
+    public AttentionRun Tokens(int from, int to) => this with
+    {
+        Sizes = Sizes with { T = to - from },
+        P = 0,
+        Q = Part(Q, Sizes.K, from, to),
+        K = Part(K, Sizes.K, from, to),
+        V = Part(V, Sizes.V, from, to),
+        Mask = Mask.Length == 0 ? [] : Part(Mask, 1, from, to, heads: 1),
+    };
+
+    /// <summary>Some tokens of an operand [B, T, H, width].</summary>
+    public float[] Part(float[] values, int width, int from, int to, int heads = 0)
+    {
+        int row = (heads == 0 ? Sizes.H : heads) * width;
+        return [.. Enumerable.Range(0, Sizes.B).SelectMany(b => values[((b * Sizes.T + from) * row)..((b * Sizes.T + to) * row)])];
+    }
+
     public Results Reference()
     {
         var to = NewResults();
@@ -69,6 +87,14 @@ internal sealed record AttentionRun(AttentionSizes Sizes, int P, float Scale)
         if (P == 0) TaylorLinearAttention.Forward(Sizes, Scale, Q, K, V, Mask, to.S, to.Z, to.O, to.Den, threads);
         else PrefixLinearAttention.Forward(
             Sizes, P, Scale, KEnc, VEnc, MaskEnc, Q, K, V, Mask, to.S, to.Z, to.O, to.Den, threads);
+        return to;
+    }
+
+    public Results Forward(TaylorKernel kernel, int threads = 1)
+    {
+        var to = NewResults();
+        PrefixLinearAttention.Simd(
+            kernel, Sizes, P, Scale, KEnc, VEnc, MaskEnc, Q, K, V, Mask, to.S, to.Z, to.O, to.Den, threads);
         return to;
     }
 
