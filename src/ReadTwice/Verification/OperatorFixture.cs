@@ -66,8 +66,8 @@ internal static class OperatorFixture
         long[] shape = [q.size(0), q.size(2), 1 + K + K * K, v.size(-1)];
         var (s0, z0) = (given.Has("s0") ? given["s0"] : zeros(shape), given.Has("z0") ? given["z0"] : zeros(shape[..3]));
         var (S0, Z0) = (TaylorFeatureMap.Pack(s0, K, scale), TaylorFeatureMap.Pack(z0.unsqueeze(-1), K, scale).squeeze(-1));
-        var (S, z) = given.Has("ke") ? Ops.TaylorPrefix(given["ke"], given["ve"], S0, Z0) : (S0, Z0);
-        (var o, S, z) = Ops.TaylorAttention(q, k, v, S, z, scale, 1e-12);
+        var prefix = given.Has("ke") ? new EncodedPrefix(given["ke"], given["ve"]) : null;
+        var (o, S, z) = Ops.TaylorAttention(q, k, v, S0, Z0, scale, 1e-12, prefix: prefix);
         return new()
         {
             ["o"] = o,
