@@ -112,7 +112,7 @@ public static class Mamba
     /// <summary>The original format of state-spaces, and HazyResearch's, with Mamba and attention layers.</summary>
     public static readonly CheckpointFamily StateSpaces = new(
         "state-spaces Mamba",
-        (config, tensors) => config.Has("d_model") && config.Has("n_layer") && !config.Has("model_type") && Layer(config) == "Mamba1",
+        (config, tensors) => config.Has("d_model") && config.Has("n_layer") && !config.Has("model_type") && Layer(config) == "Mamba1" && !Longhorn.HasTensors(tensors),
         (config, weights) => BuildStateSpaces(config, weights, "mamba", (D, w) => new MambaMixer(FromStateSpaces(config.Object("ssm_cfg"), D), w)),
         StateSpacesNames)
     {

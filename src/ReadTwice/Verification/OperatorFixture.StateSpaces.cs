@@ -14,6 +14,14 @@ internal static partial class OperatorFixture
         return new() { ["o"] = y * nn.functional.silu(given["z"]), ["ht"] = ht };
     }
 
+    private static Dictionary<string, Tensor> Longhorn(Inputs given)
+    {
+        var (x, k) = (given["x"], given["k"]);
+        var h0 = given.Has("h0") ? given["h0"] : zeros(x.size(0), x.size(2), k.size(2));
+        var (y, ht) = Ops.Longhorn(x, given["t"].sigmoid(), k, given["q"], given["D"], h0);
+        return new() { ["o"] = y, ["ht"] = ht };
+    }
+
     private static Dictionary<string, Tensor> StateSpaceDuality(Inputs given)
     {
         var (x, Bt) = (given["x"], given["B"]);

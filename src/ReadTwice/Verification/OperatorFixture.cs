@@ -18,6 +18,7 @@ internal static partial class OperatorFixture
     private static readonly Dictionary<string, Operator> operators = new()
     {
         ["based"] = new(quadratic, ["s0", "z0"], ["dst", "dzt"], Taylor),
+        ["longhorn"] = new(plain, ["h0"], ["dht"], Longhorn),
         ["prefix_linear_attn"] = new(quadratic, ["s0", "z0"], ["dst", "dzt"], Taylor),
         ["selective_scan"] = new(plain, ["h0"], ["dht"], SelectiveScan),
         ["short_conv"] = new(plain, ["h0"], ["dht"], ShortConvolution),
