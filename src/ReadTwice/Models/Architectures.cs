@@ -20,6 +20,7 @@ public static class Architectures
         new("mamba2", "2405.21060", [Mamba2.StateSpaces, Mamba2.Transformers, Mamba2.Fla]),
         new("longhorn", "2407.14207", [Longhorn.Published]),
         new("jamba", "2403.19887", [Jamba.Transformers]),
+        new("bamba", "2405.21060", [Bamba.Transformers]),
         new("transformer", "1706.03762", [Transformer.Llama, Transformer.NeoX, Hazy.Attention]),
     ];
 
