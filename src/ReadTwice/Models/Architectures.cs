@@ -21,6 +21,7 @@ public static class Architectures
         new("longhorn", "2407.14207", [Longhorn.Published]),
         new("jamba", "2403.19887", [Jamba.Transformers]),
         new("bamba", "2405.21060", [Bamba.Transformers]),
+        new("falcon-h1", "2507.22448", [FalconH1.Transformers]),
         new("transformer", "1706.03762", [Transformer.Llama, Transformer.NeoX, Hazy.Attention]),
     ];
 
