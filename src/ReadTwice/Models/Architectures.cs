@@ -22,6 +22,7 @@ public static class Architectures
         new("jamba", "2403.19887", [Jamba.Transformers]),
         new("bamba", "2405.21060", [Bamba.Transformers]),
         new("falcon-h1", "2507.22448", [FalconH1.Transformers]),
+        new("recurrent-gemma", "2404.07839", [RecurrentGemma.Transformers]),
         new("transformer", "1706.03762", [Transformer.Llama, Transformer.NeoX, Hazy.Attention]),
     ];
 

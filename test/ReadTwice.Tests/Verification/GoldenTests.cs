@@ -8,7 +8,7 @@ public sealed class GoldenTests
     private static readonly string[] families =
     [
         "jrt", "hazy-based", "hazy-attn", "hazy-mamba", "mamba-ssm", "mamba-hf", "falcon-mamba", "llama", "gpt-neox",
-        "mamba2-ssm", "mamba2-hf", "mamba2", "longhorn", "jamba", "bamba", "falcon-h1",
+        "mamba2-ssm", "mamba2-hf", "mamba2", "longhorn", "jamba", "bamba", "falcon-h1", "recurrent-gemma",
     ];
 
     private static readonly string[] operators = ["based", "based_init", "prefix_linear_attn", "selective_scan", "short_conv", "ssd", "longhorn"];
