@@ -17,6 +17,12 @@ public static class Architectures
         new("jrt", "2407.05483", [Hazy.Jrt]),
         new("based", "2402.18668", [Hazy.Based]),
         new("mamba", "2312.00752", [Mamba.StateSpaces, Mamba.Transformers, Mamba.Falcon]),
+        new("mamba2", "2405.21060", [Mamba2.StateSpaces, Mamba2.Transformers, Mamba2.Fla]),
+        new("longhorn", "2407.14207", [Longhorn.Published]),
+        new("jamba", "2403.19887", [Jamba.Transformers]),
+        new("bamba", "2405.21060", [Bamba.Transformers]),
+        new("falcon-h1", "2507.22448", [FalconH1.Transformers]),
+        new("recurrent-gemma", "2404.07839", [RecurrentGemma.Transformers]),
         new("transformer", "1706.03762", [Transformer.Llama, Transformer.NeoX, Hazy.Attention]),
     ];
 

@@ -37,6 +37,9 @@ public sealed record SelfAttentionConfig(long D, AttentionConfig Heads, QkvLayou
     /// <summary>Whether the output projection has a bias.</summary>
     public bool OutputBias { get; init; }
 
+    /// <summary>Factor of the keys, before rotary.</summary>
+    public double KeyScale { get; init; } = 1;
+
     /// <summary>Taps of a causal filter over queries, keys and values together, before rotary; 0 for none.</summary>
     public long Taps { get; init; }
 
@@ -117,7 +120,7 @@ public sealed class SelfAttention : SequenceMixer
 
     private (Tensor Q, Tensor K, Tensor V, Tensor? Mlp) Project(Tensor x, Pass pass)
     {
-        if (qkv is null) return (q!.call(x), k!.call(x), v!.call(x), null);
+        if (qkv is null) return (q!.call(x), config.KeyScale == 1 ? k!.call(x) : k!.call(x) * config.KeyScale, v!.call(x), null);
         var (H, keyHeads, E, _) = config.Heads;
         var all = qkv.call(x);
         Tensor? mlp = null;

@@ -10,7 +10,7 @@ namespace ReadTwice.Verification;
 /// An operator's inputs with what the authors' code computes from them: outputs, final state, and the gradients of
 /// sum(o · do), from a state that is zero; and under names with init., from a given state, of sum(o · do) + sum(ht · dht).
 /// </summary>
-internal static class OperatorFixture
+internal static partial class OperatorFixture
 {
     // Float32 sums in another order, relative to the largest value; quadratic features double it.
     private static readonly Tolerance plain = new(0, 1e-5), quadratic = new(0, 2e-5);
@@ -18,9 +18,11 @@ internal static class OperatorFixture
     private static readonly Dictionary<string, Operator> operators = new()
     {
         ["based"] = new(quadratic, ["s0", "z0"], ["dst", "dzt"], Taylor),
+        ["longhorn"] = new(plain, ["h0"], ["dht"], Longhorn),
         ["prefix_linear_attn"] = new(quadratic, ["s0", "z0"], ["dst", "dzt"], Taylor),
         ["selective_scan"] = new(plain, ["h0"], ["dht"], SelectiveScan),
         ["short_conv"] = new(plain, ["h0"], ["dht"], ShortConvolution),
+        ["ssd"] = new(plain, ["h0"], ["dht"], StateSpaceDuality),
     };
 
     /// <summary>Runs an operator's file.</summary>
@@ -74,15 +76,6 @@ internal static class OperatorFixture
             ["st"] = s0 + TaylorFeatureMap.Unpack(S - S0, K, scale),
             ["zt"] = z0 + TaylorFeatureMap.Unpack((z - Z0).unsqueeze(-1), K, scale).squeeze(-1),
         };
-    }
-
-    private static Dictionary<string, Tensor> SelectiveScan(Inputs given)
-    {
-        var (u, A) = (given["u"], given["A"]);
-        var h0 = given.Has("h0") ? given["h0"] : zeros(u.size(0), u.size(2), A.size(1));
-        var delta = nn.functional.softplus(given["delta"] + given["delta_bias"]);
-        var (y, ht) = Ops.SelectiveScan(u, delta, A, given["B"], given["C"], given["D"], h0);
-        return new() { ["o"] = y * nn.functional.silu(given["z"]), ["ht"] = ht };
     }
 
     private static Dictionary<string, Tensor> ShortConvolution(Inputs given)

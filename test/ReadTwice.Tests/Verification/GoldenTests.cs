@@ -8,9 +8,10 @@ public sealed class GoldenTests
     private static readonly string[] families =
     [
         "jrt", "hazy-based", "hazy-attn", "hazy-mamba", "mamba-ssm", "mamba-hf", "falcon-mamba", "llama", "gpt-neox",
+        "mamba2-ssm", "mamba2-hf", "mamba2", "longhorn", "jamba", "bamba", "falcon-h1", "recurrent-gemma",
     ];
 
-    private static readonly string[] operators = ["based", "based_init", "prefix_linear_attn", "selective_scan", "short_conv"];
+    private static readonly string[] operators = ["based", "based_init", "prefix_linear_attn", "selective_scan", "short_conv", "ssd", "longhorn"];
 
     public static TheoryData<string> Models =>
         [.. families.SelectMany(family => Shared.Find("golden", family) is { } folder
