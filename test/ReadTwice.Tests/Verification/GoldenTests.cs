@@ -8,9 +8,11 @@ public sealed class GoldenTests
     private static readonly string[] families =
     [
         "jrt", "hazy-based", "hazy-attn", "hazy-mamba", "mamba-ssm", "mamba-hf", "falcon-mamba", "llama", "gpt-neox",
+        "gla", "hybrid",
     ];
 
-    private static readonly string[] operators = ["based", "based_init", "prefix_linear_attn", "selective_scan", "short_conv"];
+    private static readonly string[] operators = ["based", "based_init", "prefix_linear_attn", "selective_scan", "short_conv",
+        "gla", "simple_gla", "linear_attn"];
 
     public static TheoryData<string> Models =>
         [.. families.SelectMany(family => Shared.Find("golden", family) is { } folder

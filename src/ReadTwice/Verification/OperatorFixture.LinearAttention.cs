@@ -1,0 +1,19 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace ReadTwice.Verification;
+
+internal static partial class OperatorFixture
+{
+    // GLA, simple GLA, retention and plain linear attention differ in the decay: a channel's, a head's, one that is given, none.
+    private static Dictionary<string, Tensor> LinearAttention(Inputs given) => LinearAttention(given, given.Has("g") ? given["g"] : null);
+
+    private static Dictionary<string, Tensor> LinearAttention(Inputs given, Tensor? decay)
+    {
+        var (q, k, v) = (given["q"], given["k"], given["v"]);
+        var h0 = given.Has("h0") ? given["h0"] : zeros(q.size(0), q.size(2), q.size(3), v.size(3));
+        if (decay is { } g && g.dim() == 3) decay = g.unsqueeze(-1);
+        var (o, ht) = Ops.LinearAttention(q, k, v, h0, Math.Pow(q.size(3), -0.5), decay);
+        return new() { ["o"] = o, ["ht"] = ht };
+    }
+}
