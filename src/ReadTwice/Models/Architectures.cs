@@ -18,6 +18,7 @@ public static class Architectures
         new("based", "2402.18668", [Hazy.Based]),
         new("mamba", "2312.00752", [Mamba.StateSpaces, Mamba.Transformers, Mamba.Falcon]),
         new("gla", "2312.06635", [Gla.Checkpoints]),
+        new("retnet", "2307.08621", [RetNet.Checkpoints]),
         new("transformer", "1706.03762", [Transformer.Llama, Transformer.NeoX, Hazy.Attention]),
     ];
 

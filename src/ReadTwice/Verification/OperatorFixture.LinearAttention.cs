@@ -1,3 +1,4 @@
+using ReadTwice.Models;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -7,6 +8,8 @@ internal static partial class OperatorFixture
 {
     // GLA, simple GLA, retention and plain linear attention differ in the decay: a channel's, a head's, one that is given, none.
     private static Dictionary<string, Tensor> LinearAttention(Inputs given) => LinearAttention(given, given.Has("g") ? given["g"] : null);
+
+    private static Dictionary<string, Tensor> Retention(Inputs given) => LinearAttention(given, RetNet.LogDecay(given["q"].size(2)).expand_as(given["q"].select(3, 0)));
 
     private static Dictionary<string, Tensor> LinearAttention(Inputs given, Tensor? decay)
     {

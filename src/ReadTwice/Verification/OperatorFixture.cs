@@ -21,6 +21,7 @@ internal static partial class OperatorFixture
         ["gla"] = new(plain, ["h0"], ["dht"], LinearAttention),
         ["linear_attn"] = new(plain, ["h0"], ["dht"], LinearAttention),
         ["prefix_linear_attn"] = new(quadratic, ["s0", "z0"], ["dst", "dzt"], Taylor),
+        ["retention"] = new(plain, ["h0"], ["dht"], Retention),
         ["selective_scan"] = new(plain, ["h0"], ["dht"], SelectiveScan),
         ["short_conv"] = new(plain, ["h0"], ["dht"], ShortConvolution),
         ["simple_gla"] = new(plain, ["h0"], ["dht"], LinearAttention),
