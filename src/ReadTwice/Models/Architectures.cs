@@ -19,6 +19,8 @@ public static class Architectures
         new("mamba", "2312.00752", [Mamba.StateSpaces, Mamba.Transformers, Mamba.Falcon]),
         new("gla", "2312.06635", [Gla.Checkpoints]),
         new("retnet", "2307.08621", [RetNet.Checkpoints]),
+        new("hgrn", "2311.04823", [Hgrn.Checkpoints]),
+        new("hgrn2", "2404.07904", [Hgrn2.Checkpoints]),
         new("transformer", "1706.03762", [Transformer.Llama, Transformer.NeoX, Hazy.Attention]),
     ];
 

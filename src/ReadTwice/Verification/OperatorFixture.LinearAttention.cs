@@ -19,4 +19,11 @@ internal static partial class OperatorFixture
         var (o, ht) = Ops.LinearAttention(q, k, v, h0, Math.Pow(q.size(3), -0.5), decay);
         return new() { ["o"] = o, ["ht"] = ht };
     }
+
+    private static Dictionary<string, Tensor> Hgrn(Inputs given)
+    {
+        var x = given["x"];
+        var (o, ht) = Ops.GatedRecurrence(x, given["g"], given.Has("h0") ? given["h0"] : zeros(x.size(0), x.size(2)));
+        return new() { ["o"] = o, ["ht"] = ht };
+    }
 }
