@@ -20,6 +20,15 @@ internal static partial class OperatorFixture
         return new() { ["o"] = o, ["ht"] = ht };
     }
 
+    private static Dictionary<string, Tensor> GatedSlots(Inputs given)
+    {
+        var (q, k, v, s, g) = (given["q"], given["k"], given["v"], given["s"], given["g"]);
+        var hk0 = given.Has("hk0") ? given["hk0"] : zeros(q.size(0), q.size(2), k.size(3), s.size(3));
+        var hv0 = given.Has("hv0") ? given["hv0"] : zeros(q.size(0), q.size(2), s.size(3), v.size(3));
+        var (o, hk, hv) = Ops.GatedSlotAttention(q, k, v, s, g, hk0, hv0, Math.Pow(q.size(3), -0.5));
+        return new() { ["o"] = o, ["hkt"] = hk, ["hvt"] = hv };
+    }
+
     private static Dictionary<string, Tensor> Hgrn(Inputs given)
     {
         var x = given["x"];

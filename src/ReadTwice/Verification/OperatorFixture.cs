@@ -19,6 +19,7 @@ internal static partial class OperatorFixture
     {
         ["based"] = new(quadratic, ["s0", "z0"], ["dst", "dzt"], Taylor),
         ["gla"] = new(plain, ["h0"], ["dht"], LinearAttention),
+        ["gsa"] = new(plain, ["hk0", "hv0"], ["dhkt", "dhvt"], GatedSlots),
         ["hgrn"] = new(plain, ["h0"], ["dht"], Hgrn),
         ["linear_attn"] = new(plain, ["h0"], ["dht"], LinearAttention),
         ["prefix_linear_attn"] = new(quadratic, ["s0", "z0"], ["dst", "dzt"], Taylor),
