@@ -22,6 +22,7 @@ public static class Architectures
         new("hgrn", "2311.04823", [Hgrn.Checkpoints]),
         new("hgrn2", "2404.07904", [Hgrn2.Checkpoints]),
         new("gsa", "2409.07146", [Gsa.Checkpoints]),
+        new("lightnet", "2405.21022", [LightNet.Checkpoints]),
         new("transformer", "1706.03762", [Transformer.Llama, Transformer.NeoX, Hazy.Attention]),
     ];
 
