@@ -23,6 +23,7 @@ public static class Architectures
         new("hgrn2", "2404.07904", [Hgrn2.Checkpoints]),
         new("gsa", "2409.07146", [Gsa.Checkpoints]),
         new("lightnet", "2405.21022", [LightNet.Checkpoints]),
+        new("linear_attn", "2006.16236", [LinearAttention.Checkpoints]),
         new("transformer", "1706.03762", [Transformer.Llama, Transformer.NeoX, Hazy.Attention]),
     ];
 

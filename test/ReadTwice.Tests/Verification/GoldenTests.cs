@@ -8,7 +8,7 @@ public sealed class GoldenTests
     private static readonly string[] families =
     [
         "jrt", "hazy-based", "hazy-attn", "hazy-mamba", "mamba-ssm", "mamba-hf", "falcon-mamba", "llama", "gpt-neox",
-        "gla", "hybrid", "retnet", "hgrn", "hgrn2", "gsa", "lightnet",
+        "gla", "hybrid", "retnet", "hgrn", "hgrn2", "gsa", "lightnet", "linear_attn",
     ];
 
     private static readonly string[] operators = ["based", "based_init", "prefix_linear_attn", "selective_scan", "short_conv",
