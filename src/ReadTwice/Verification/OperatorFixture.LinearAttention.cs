@@ -35,4 +35,12 @@ internal static partial class OperatorFixture
         var (o, ht) = Ops.GatedRecurrence(x, given["g"], given.Has("h0") ? given["h0"] : zeros(x.size(0), x.size(2)));
         return new() { ["o"] = o, ["ht"] = ht };
     }
+
+    private static Dictionary<string, Tensor> Rebased(Inputs given)
+    {
+        var (q, k, v) = (given["q"], given["k"], given["v"]);
+        long[] shape = [q.size(0), q.size(2), q.size(3) * (q.size(3) + 1) / 2, v.size(3) + 1];
+        var (o, _) = Ops.QuadraticAttention(q * Math.Pow(q.size(3), -0.5), k, v, zeros(shape), 1e-5);
+        return new() { ["o"] = o };
+    }
 }

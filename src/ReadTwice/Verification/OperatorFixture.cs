@@ -23,6 +23,7 @@ internal static partial class OperatorFixture
         ["hgrn"] = new(plain, ["h0"], ["dht"], Hgrn),
         ["linear_attn"] = new(plain, ["h0"], ["dht"], LinearAttention),
         ["prefix_linear_attn"] = new(quadratic, ["s0", "z0"], ["dst", "dzt"], Taylor),
+        ["rebased"] = new(quadratic, [], [], Rebased),
         ["retention"] = new(plain, ["h0"], ["dht"], Retention),
         ["selective_scan"] = new(plain, ["h0"], ["dht"], SelectiveScan),
         ["short_conv"] = new(plain, ["h0"], ["dht"], ShortConvolution),

@@ -8,11 +8,11 @@ public sealed class GoldenTests
     private static readonly string[] families =
     [
         "jrt", "hazy-based", "hazy-attn", "hazy-mamba", "mamba-ssm", "mamba-hf", "falcon-mamba", "llama", "gpt-neox",
-        "gla", "hybrid", "retnet", "hgrn", "hgrn2", "gsa", "lightnet", "linear_attn",
+        "gla", "hybrid", "retnet", "hgrn", "hgrn2", "gsa", "lightnet", "linear_attn", "based-fla", "rebased-fla",
     ];
 
     private static readonly string[] operators = ["based", "based_init", "prefix_linear_attn", "selective_scan", "short_conv",
-        "gla", "simple_gla", "linear_attn", "retention", "hgrn", "gsa"];
+        "gla", "simple_gla", "linear_attn", "retention", "hgrn", "gsa", "rebased"];
 
     public static TheoryData<string> Models =>
         [.. families.SelectMany(family => Shared.Find("golden", family) is { } folder
