@@ -23,6 +23,13 @@ public static class Architectures
         new("bamba", "2405.21060", [Bamba.Transformers]),
         new("falcon-h1", "2507.22448", [FalconH1.Transformers]),
         new("recurrent-gemma", "2404.07839", [RecurrentGemma.Transformers]),
+        new("gla", "2312.06635", [Gla.Checkpoints]),
+        new("retnet", "2307.08621", [RetNet.Checkpoints]),
+        new("hgrn", "2311.04823", [Hgrn.Checkpoints]),
+        new("hgrn2", "2404.07904", [Hgrn2.Checkpoints]),
+        new("gsa", "2409.07146", [Gsa.Checkpoints]),
+        new("lightnet", "2405.21022", [LightNet.Checkpoints]),
+        new("linear_attn", "2006.16236", [LinearAttention.Checkpoints]),
         new("transformer", "1706.03762", [Transformer.Llama, Transformer.NeoX, Hazy.Attention]),
     ];
 

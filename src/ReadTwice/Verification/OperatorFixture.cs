@@ -19,10 +19,17 @@ internal static partial class OperatorFixture
     {
         ["based"] = new(quadratic, ["s0", "z0"], ["dst", "dzt"], Taylor),
         ["longhorn"] = new(plain, ["h0"], ["dht"], Longhorn),
+        ["gla"] = new(plain, ["h0"], ["dht"], LinearAttention),
+        ["gsa"] = new(plain, ["hk0", "hv0"], ["dhkt", "dhvt"], GatedSlots),
+        ["hgrn"] = new(plain, ["h0"], ["dht"], Hgrn),
+        ["linear_attn"] = new(plain, ["h0"], ["dht"], LinearAttention),
         ["prefix_linear_attn"] = new(quadratic, ["s0", "z0"], ["dst", "dzt"], Taylor),
+        ["rebased"] = new(quadratic, [], [], Rebased),
+        ["retention"] = new(plain, ["h0"], ["dht"], Retention),
         ["selective_scan"] = new(plain, ["h0"], ["dht"], SelectiveScan),
         ["short_conv"] = new(plain, ["h0"], ["dht"], ShortConvolution),
         ["ssd"] = new(plain, ["h0"], ["dht"], StateSpaceDuality),
+        ["simple_gla"] = new(plain, ["h0"], ["dht"], LinearAttention),
     };
 
     /// <summary>Runs an operator's file.</summary>

@@ -9,9 +9,14 @@ public sealed class GoldenTests
     [
         "jrt", "hazy-based", "hazy-attn", "hazy-mamba", "mamba-ssm", "mamba-hf", "falcon-mamba", "llama", "gpt-neox",
         "mamba2-ssm", "mamba2-hf", "mamba2", "longhorn", "jamba", "bamba", "falcon-h1", "recurrent-gemma",
+        "gla", "hybrid", "retnet", "hgrn", "hgrn2", "gsa", "lightnet", "linear_attn", "based-fla", "rebased-fla",
     ];
 
-    private static readonly string[] operators = ["based", "based_init", "prefix_linear_attn", "selective_scan", "short_conv", "ssd", "longhorn"];
+    private static readonly string[] operators =
+    [
+        "based", "based_init", "prefix_linear_attn", "selective_scan", "short_conv", "ssd", "longhorn",
+        "gla", "simple_gla", "linear_attn", "retention", "hgrn", "gsa", "rebased",
+    ];
 
     public static TheoryData<string> Models =>
         [.. families.SelectMany(family => Shared.Find("golden", family) is { } folder
