@@ -10,7 +10,7 @@ namespace ReadTwice.Verification;
 /// An operator's inputs with what the authors' code computes from them: outputs, final state, and the gradients of
 /// sum(o · do), from a state that is zero; and under names with init., from a given state, of sum(o · do) + sum(ht · dht).
 /// </summary>
-internal static class OperatorFixture
+internal static partial class OperatorFixture
 {
     // Float32 sums in another order, relative to the largest value; quadratic features double it.
     private static readonly Tolerance plain = new(0, 1e-5), quadratic = new(0, 2e-5);
@@ -18,7 +18,13 @@ internal static class OperatorFixture
     private static readonly Dictionary<string, Operator> operators = new()
     {
         ["based"] = new(quadratic, ["s0", "z0"], ["dst", "dzt"], Taylor),
+        ["comba"] = new(plain, ["h0"], ["dht"], DeltaRule),
+        ["delta_rule"] = new(plain, ["h0"], ["dht"], DeltaRule),
+        ["gated_delta_rule"] = new(plain, ["h0"], ["dht"], DeltaRule),
+        ["kda"] = new(plain, ["h0"], ["dht"], DeltaRule),
         ["prefix_linear_attn"] = new(quadratic, ["s0", "z0"], ["dst", "dzt"], Taylor),
+        ["rwkv6"] = new(plain, ["h0"], ["dht"], Rwkv6),
+        ["rwkv7"] = new(plain, ["h0"], ["dht"], Rwkv7),
         ["selective_scan"] = new(plain, ["h0"], ["dht"], SelectiveScan),
         ["short_conv"] = new(plain, ["h0"], ["dht"], ShortConvolution),
     };

@@ -10,7 +10,11 @@ public sealed class GoldenTests
         "jrt", "hazy-based", "hazy-attn", "hazy-mamba", "mamba-ssm", "mamba-hf", "falcon-mamba", "llama", "gpt-neox",
     ];
 
-    private static readonly string[] operators = ["based", "based_init", "prefix_linear_attn", "selective_scan", "short_conv"];
+    private static readonly string[] operators =
+    [
+        "based", "based_init", "prefix_linear_attn", "selective_scan", "short_conv",
+        "delta_rule", "gated_delta_rule", "kda", "comba", "rwkv6", "rwkv7",
+    ];
 
     public static TheoryData<string> Models =>
         [.. families.SelectMany(family => Shared.Find("golden", family) is { } folder
