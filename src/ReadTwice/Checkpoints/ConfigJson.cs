@@ -75,6 +75,9 @@ public sealed partial class ConfigJson
     /// <summary>Whether a key has a value.</summary>
     public bool Has(string key) => Find(key) is not null;
 
+    /// <summary>Whether a key is there with the value null, where that says something else than the key's absence.</summary>
+    public bool IsNull(string key) => values.TryGetValue(key, out var value) && value.ValueKind == JsonValueKind.Null;
+
     /// <summary>Whether a key's value is a text, where a config may give a number or a word.</summary>
     public bool IsString(string key) => Find(key) is { ValueKind: JsonValueKind.String };
 
@@ -112,6 +115,13 @@ public sealed partial class ConfigJson
         if (value.ValueKind != JsonValueKind.Object || BareWord(value) is not null) throw Wrong(Where(key), value, "an object in braces");
         return new(Source, $"{path}{key}.", value);
     }
+
+    /// <summary>A list of objects, or null where the key is absent; an object that stands alone is a list of one.</summary>
+    public IReadOnlyList<ConfigJson>? Objects(string key) => Find(key) is { ValueKind: JsonValueKind.Object }
+        ? [Object(key)!]
+        : List(key, "an object in braces, or a list of such,", (item, where) => item.ValueKind == JsonValueKind.Object && BareWord(item) is null
+            ? new ConfigJson(Source, $"{where[(Source.Length + 2)..]}.", item)
+            : throw Wrong(where, item, "an object in braces"));
 
     /// <summary>A list of whole numbers, or null where the key is absent.</summary>
     public IReadOnlyList<long>? Longs(string key) => List(key, "a list of whole numbers", AsLong);

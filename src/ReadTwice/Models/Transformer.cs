@@ -97,12 +97,13 @@ public sealed class SelfAttention : SequenceMixer
     /// <inheritdoc/>
     public override IReadOnlyDictionary<string, Tensor> AsPublished(LayerState state, long position)
     {
-        if (window is null) return base.AsPublished(state, position);
-        return new Dictionary<string, Tensor>
-        {
-            ["key"] = window.Past(state["key"], position),
-            ["value"] = window.Past(state["value"], position),
-        };
+        var published = base.AsPublished(state, position).ToDictionary();
+        if (window is not null)
+            (published["key"], published["value"]) = (window.Past(state["key"], position), window.Past(state["value"], position));
+        // fla-org keeps them as [B, N, KeyHeads * E].
+        published["attn_k"] = published["key"].transpose(1, 2).flatten(2);
+        published["attn_v"] = published["value"].transpose(1, 2).flatten(2);
+        return published;
     }
 
     /// <inheritdoc/>
