@@ -17,6 +17,7 @@ public static class Architectures
         new("jrt", "2407.05483", [Hazy.Jrt]),
         new("based", "2402.18668", [Hazy.Based]),
         new("mamba", "2312.00752", [Mamba.StateSpaces, Mamba.Transformers, Mamba.Falcon]),
+        new("rwkv4", "2305.13048", [Rwkv4.Transformers]),
         new("transformer", "1706.03762", [Transformer.Llama, Transformer.NeoX, Hazy.Attention]),
     ];
 

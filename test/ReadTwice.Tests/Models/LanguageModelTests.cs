@@ -213,6 +213,8 @@ public sealed class LanguageModelTests : IDisposable
         }
 
         Read();
+        GC.Collect();   // what earlier tests left may go now, but not while tensors are counted
+        GC.WaitForPendingFinalizers();
         long before = Tensor.TotalCount;
         for (int i = 0; i < 3; i++) Read();
         Assert.Equal(before, Tensor.TotalCount);
