@@ -18,6 +18,8 @@ public static class Architectures
         new("based", "2402.18668", [Hazy.Based]),
         new("mamba", "2312.00752", [Mamba.StateSpaces, Mamba.Transformers, Mamba.Falcon]),
         new("rwkv4", "2305.13048", [Rwkv4.Transformers]),
+        new("rwkv6", "2404.05892", [Rwkv6.FlaOrg, Rwkv6.Official]),
+        new("rwkv7", "2503.14456", [Rwkv7.FlaOrg, Rwkv7.Official]),
         new("transformer", "1706.03762", [Transformer.Llama, Transformer.NeoX, Hazy.Attention]),
     ];
 

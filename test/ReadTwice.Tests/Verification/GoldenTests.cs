@@ -8,7 +8,7 @@ public sealed class GoldenTests
     private static readonly string[] families =
     [
         "jrt", "hazy-based", "hazy-attn", "hazy-mamba", "mamba-ssm", "mamba-hf", "falcon-mamba", "llama", "gpt-neox",
-        "rwkv4",
+        "rwkv4", "rwkv6", "rwkv7", "rwkv6-official", "rwkv7-official",
     ];
 
     private static readonly string[] operators =
