@@ -1,4 +1,6 @@
+using System.Reflection;
 using TorchSharp;
+using TorchSharp.Modules;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -29,7 +31,7 @@ public sealed record PiecePadding(PaddingRule Rule, Tensor Starts, Tensor? Mask)
 /// <remarks>[B, T, D] -> [B, T, D], float32. Nothing is kept in the module between calls: all of it is in the state.</remarks>
 public abstract class SequenceModule : nn.Module<Tensor, Pass, Tensor>
 {
-    /// <summary>Registers the fields: initialisers of a derived class have run by now.</summary>
+    /// <summary>Registers the fields: initialisers of a derived class have run by now. A constructor that sets more calls it again.</summary>
     protected SequenceModule() : base(nameof(SequenceModule)) => RegisterComponents();
 
     /// <summary>Whether the first tokens of a text can be read in both directions.</summary>
@@ -43,6 +45,16 @@ public abstract class SequenceModule : nn.Module<Tensor, Pass, Tensor>
 
     /// <summary>A state that has read nothing, for a batch of B rows.</summary>
     public abstract LayerState NewState(long B);
+
+    /// <summary>Registers what the fields hold by now.</summary>
+    protected override void RegisterComponents()
+    {
+        base.RegisterComponents();   // which does nothing when it is called again
+        var known = named_children().Select(child => child.name).Concat(named_parameters(recurse: false).Select(parameter => parameter.name)).ToHashSet();
+        foreach (var field in GetType().GetFields(BindingFlags.Instance | BindingFlags.NonPublic).Where(field => !known.Contains(field.Name)))
+            if (field.GetValue(this) is nn.Module part) register_module(field.Name, part);
+            else if (field.GetValue(this) is Parameter parameter) register_parameter(field.Name, parameter);
+    }
 
     /// <summary>The state's tensors under the names and in the layout of the authors' code.</summary>
     public virtual IReadOnlyDictionary<string, Tensor> AsPublished(LayerState state, long position) =>

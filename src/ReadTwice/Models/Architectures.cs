@@ -20,6 +20,13 @@ public static class Architectures
         new("rwkv4", "2305.13048", [Rwkv4.Transformers]),
         new("rwkv6", "2404.05892", [Rwkv6.FlaOrg, Rwkv6.Official]),
         new("rwkv7", "2503.14456", [Rwkv7.FlaOrg, Rwkv7.Official]),
+        new("gla", "2312.06635", [Gla.Checkpoints]),
+        new("retnet", "2307.08621", [RetNet.Checkpoints]),
+        new("hgrn", "2311.04823", [Hgrn.Checkpoints]),
+        new("hgrn2", "2404.07904", [Hgrn2.Checkpoints]),
+        new("gsa", "2409.07146", [Gsa.Checkpoints]),
+        new("lightnet", "2405.21022", [LightNet.Checkpoints]),
+        new("linear_attn", "2006.16236", [LinearAttention.Checkpoints]),
         new("transformer", "1706.03762", [Transformer.Llama, Transformer.NeoX, Hazy.Attention]),
     ];
 

@@ -75,11 +75,34 @@ public static class Fla
     internal static double Epsilon(ConfigJson config) => config.Double("norm_eps", 1e-6);
 
     /// <summary>Taps of the short filters over a mixer's projections; 0 where it has none.</summary>
-    internal static long Taps(ConfigJson config, bool otherwise) => config.Bool("use_short_conv", otherwise) ? config.Long("conv_size", 4) : 0;
+    internal static long Taps(ConfigJson config, bool otherwise)
+    {
+        if (!config.Bool("use_short_conv", otherwise)) return 0;
+        long taps = config.Long("conv_size", 4);
+        return taps > 0 ? taps : throw new InvalidDataException($"{config.Where("conv_size")} is {taps}; at least 1 tap is needed, or use_short_conv false.");
+    }
 
     /// <summary>The norm of a mixer's output, with a weight unless the config leaves it out.</summary>
     internal static RmsNorm OutputNorm(ConfigJson config, WeightSource weights, string name, long n, double epsilon) =>
         config.Bool("elementwise_affine", true) ? weights.RmsNorm(name, n, epsilon) : new(null, epsilon);
+
+    /// <summary>The norm before an output gate, over each head, under the name that the authors choose by how they compute it.</summary>
+    internal static RmsNorm GatedNorm(ConfigJson config, WeightSource weights, long V)
+    {
+        bool fused = config.Bool("use_output_gate", true) && config.Bool("fuse_norm", true) && config.String("hidden_act", "swish") == "swish";
+        return OutputNorm(config, weights, fused ? "g_norm_swish_gate" : "g_norm", V, Epsilon(config));
+    }
+
+    /// <summary>How many heads there are and how wide their keys, where expand_ratio gives the width and either may be left out.</summary>
+    /// <param name="config">config.json.</param>
+    /// <param name="ratioWins">Whether expand_ratio decides the number of heads even where num_heads is given.</param>
+    internal static (long H, long F) HeadsOfRatio(ConfigJson config, bool ratioWins)
+    {
+        long D = Width(config);
+        long F = config.IsNull("expand_ratio") ? Part(D, "hidden_size", config.Long("num_heads"), "num_heads") : config.Long("expand_ratio", 128);
+        if (F < 1 || F > D) throw new InvalidDataException($"{config.Where("expand_ratio")} is {F}; a width of 1 to hidden_size, {D}, is needed.");
+        return (ratioWins ? D / F : config.Long("num_heads", D / F), F);
+    }
 
     /// <summary>A width that the config gives as a multiple of the model's.</summary>
     internal static long Expanded(ConfigJson config, string key, double otherwise) => (long)(Width(config) * config.Double(key, otherwise));

@@ -21,12 +21,19 @@ internal static partial class OperatorFixture
         ["comba"] = new(plain, ["h0"], ["dht"], DeltaRule),
         ["delta_rule"] = new(plain, ["h0"], ["dht"], DeltaRule),
         ["gated_delta_rule"] = new(plain, ["h0"], ["dht"], DeltaRule),
+        ["gla"] = new(plain, ["h0"], ["dht"], LinearAttention),
+        ["gsa"] = new(plain, ["hk0", "hv0"], ["dhkt", "dhvt"], GatedSlots),
+        ["hgrn"] = new(plain, ["h0"], ["dht"], Hgrn),
         ["kda"] = new(plain, ["h0"], ["dht"], DeltaRule),
+        ["linear_attn"] = new(plain, ["h0"], ["dht"], LinearAttention),
         ["prefix_linear_attn"] = new(quadratic, ["s0", "z0"], ["dst", "dzt"], Taylor),
+        ["rebased"] = new(quadratic, [], [], Rebased),
+        ["retention"] = new(plain, ["h0"], ["dht"], Retention),
         ["rwkv6"] = new(plain, ["h0"], ["dht"], Rwkv6),
         ["rwkv7"] = new(plain, ["h0"], ["dht"], Rwkv7),
         ["selective_scan"] = new(plain, ["h0"], ["dht"], SelectiveScan),
         ["short_conv"] = new(plain, ["h0"], ["dht"], ShortConvolution),
+        ["simple_gla"] = new(plain, ["h0"], ["dht"], LinearAttention),
     };
 
     /// <summary>Runs an operator's file.</summary>

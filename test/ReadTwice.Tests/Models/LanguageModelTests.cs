@@ -1,3 +1,5 @@
+using ReadTwice.Checkpoints;
+using ReadTwice.Models;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -181,6 +183,16 @@ public sealed class LanguageModelTests : IDisposable
         Near.Equal(live, loaded);
         var more = TestModels.Tokens(model, 1, 7, seed: 14);
         Near.Equal(model.Prefill(more, live), model.Prefill(more, loaded), tolerance: 0);
+    }
+
+    [Theory, MemberData(nameof(Families))]
+    public void Every_parameter_that_is_taken_is_one_of_the_models(string family)
+    {
+        var form = Architectures.All.SelectMany(architecture => architecture.Families).Single(each => each.Name == family);
+        var config = ConfigJson.Parse(form.Example, family);
+        var weights = new CountedWeights(new FreshWeights(config, 1, ScalarType.Float32));
+        using var model = form.Build(config, new(weights));
+        Assert.Equal(weights.Taken, model.parameters().Count());
     }
 
     [Theory, MemberData(nameof(Families))]

@@ -9,12 +9,14 @@ public sealed class GoldenTests
     [
         "jrt", "hazy-based", "hazy-attn", "hazy-mamba", "mamba-ssm", "mamba-hf", "falcon-mamba", "llama", "gpt-neox",
         "rwkv4", "rwkv6", "rwkv7", "rwkv6-official", "rwkv7-official",
+        "gla", "hybrid", "retnet", "hgrn", "hgrn2", "gsa", "lightnet", "linear_attn", "based-fla", "rebased-fla",
     ];
 
     private static readonly string[] operators =
     [
         "based", "based_init", "prefix_linear_attn", "selective_scan", "short_conv",
         "delta_rule", "gated_delta_rule", "kda", "comba", "rwkv6", "rwkv7",
+        "gla", "simple_gla", "linear_attn", "retention", "hgrn", "gsa", "rebased",
     ];
 
     public static TheoryData<string> Models =>
