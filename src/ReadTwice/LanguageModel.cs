@@ -146,10 +146,11 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
         var padding = PaddingOf(tokens, state);
         if (positions is not null) x = x + positions.call(At(tokens, state, padding));
         if (config.EmbeddingScale != 1) x = x * config.EmbeddingScale;
+        using var shared = new LayerState();
         for (int i = 0; i < blocks.Count; i++)
         {
             using var layer = NewDisposeScope();
-            var next = blocks[i].call(x, new Pass(state[i], state.Position, prefixLength, padding)).MoveToOuterDisposeScope();
+            var next = blocks[i].call(x, new Pass(state[i], state.Position, prefixLength, padding, shared)).MoveToOuterDisposeScope();
             if (!is_grad_enabled()) x.Dispose();
             x = next;
         }

@@ -126,10 +126,12 @@ public static class Fla
         return config.Long("intermediate_size", ((long)(D * config.Double("hidden_ratio", ratio) * 2 / 3) + 255) / 256 * 256);
     }
 
-    private static ConfigJson? Attention(ConfigJson config, long layer) =>
+    /// <summary>What the config says of a layer of softmax attention; null where the layer is none.</summary>
+    internal static ConfigJson? Attention(ConfigJson config, long layer) =>
         config.Objects("attn")?.FirstOrDefault(each => each.Longs("layers")?.Contains(layer) == true);
 
-    private static SelfAttention Attend(ConfigJson attention, WeightSource weights, long D, bool readsRopeTheta)
+    /// <summary>A layer of softmax attention.</summary>
+    internal static SelfAttention Attend(ConfigJson attention, WeightSource weights, long D, bool readsRopeTheta)
     {
         long H = attention.Long("num_heads"), E = Part(D, "hidden_size", H, "attn.num_heads");
         long? window = attention.Has("window_size") ? attention.Long("window_size") : null;
