@@ -20,6 +20,7 @@ internal static class Jrt
             InfoCommand.Make(terminal),
             PullCommand.Make(terminal),
             VerifyCommand.Make(terminal),
+            BenchCommand.Make(terminal),
         };
         var parsed = root.Parse(args);
         if (WrongUse(parsed, args) is { } wrong)

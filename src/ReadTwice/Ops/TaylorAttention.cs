@@ -43,7 +43,7 @@ public static partial class Ops
     // Whether our own kernels compute on this tensor where it lies.
     private static bool KernelsServe(Tensor tensor) => tensor.dtype == ScalarType.Float32 && tensor.device_type == DeviceType.CPU;
 
-    private static (Tensor O, Tensor S, Tensor z) TaylorAttentionByOperators(
+    internal static (Tensor O, Tensor S, Tensor z) TaylorAttentionByOperators(
         Tensor q, Tensor k, Tensor v, Tensor S, Tensor z, double scale, double epsilon, Tensor? mask, EncodedPrefix? prefix)
     {
         const long Chunk = 128;
