@@ -25,6 +25,7 @@ public class CanonicalFormTests
     [InlineData("d\u0307\u0323", "ḍ\u0307")]
     [InlineData("o\u0328\u0304", "ǭ")]
     [InlineData("a\u0315\u0300", "à\u0315")]
+    [InlineData("a\u0310\u0301", "a\u0310\u0301")]
     [InlineData("\u1100\u1161\u11A8", "각")]
     [InlineData("가\u11A8", "각")]
     [InlineData("각\u11A8", "각\u11A8")]

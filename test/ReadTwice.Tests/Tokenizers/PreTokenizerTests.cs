@@ -84,6 +84,13 @@ public class PreTokenizerTests
     public void Metaspace_writes_spaces_as_a_sign(string scheme, bool first, string text, string pieces) =>
         Assert.Equal(pieces, Cut($$"""{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "{{scheme}}"}""", text, first));
 
+    [Fact]
+    public void Only_the_first_piece_of_a_text_is_at_its_start() => Assert.Equal("▁a|-|b", Cut(
+        """
+        {"type": "Sequence", "pretokenizers":
+          [{"type": "Punctuation"}, {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first"}]}
+        """, "a-b"));
+
     [Theory]
     [InlineData("""{"type": "Whitespace"}""", "Whitespace")]
     [InlineData("""{"type": "Split", "pattern": {"String": "a"}, "behavior": "Odd"}""", "Odd")]

@@ -103,6 +103,14 @@ public class SentencePieceTests
     }
 
     [Fact]
+    public void A_map_of_characters_that_leads_outside_itself_replaces_nothing()
+    {
+        byte[] leadsOut = [4, 0, 0, 0, 0, 0xFF, 0xFF, 0x7F, 0];
+        Assert.Equal("aé", new CharacterMap(leadsOut).Apply("aé"));
+        Assert.Throws<InvalidDataException>(() => new CharacterMap([8, 0, 0, 0, 0, 0, 0, 0]));
+    }
+
+    [Fact]
     public void A_file_cut_anywhere_is_refused_or_still_whole()
     {
         byte[] whole = SmallTokenizers.SentencePieceModel(["▁", "a"], byteFallback: false);
