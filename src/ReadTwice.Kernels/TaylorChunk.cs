@@ -7,8 +7,8 @@ namespace ReadTwice.Kernels;
 /// each key, which needs no features: φ(q)·φ(k) = 1 + s + s²/2.
 /// </summary>
 /// <remarks>
-/// Tokens beyond the last are zero in every operand. Queries, keys and features lie transposed, tokens along the registers. F
-/// and key widths are rounded up to whole tiles, W, the width of values, to whole registers; what is added is zero.
+/// Queries, keys and features lie transposed, tokens along the registers; beyond the last token they are zero. F and key widths
+/// are rounded up to whole tiles, W, the width of values, to whole registers; what is added is zero.
 /// </remarks>
 internal unsafe struct TaylorChunk<L> where L : struct, ILanes<L>
 {
@@ -145,7 +145,6 @@ internal unsafe struct TaylorChunk<L> where L : struct, ILanes<L>
             for (int i = 0; i < whole; i += L.Count) (factor * L.Load(from + i)).Store(to + i);
             for (int i = whole; i < width; i++) to[i] = scale * from[i];
         }
-        new Ref(to, (C - Count) * toRow).Clear();
     }
 
     /// <summary>scores[j, i] ← weightⱼ (1 + s + s²/2) where key j is not after query i, else zero; their sums are added to den.</summary>

@@ -166,7 +166,6 @@ internal unsafe struct TaylorChunkBackward<L> where L : struct, ILanes<L>
             }
             dd[t] = -(sum + L.Sum(sums));
         }
-        new Ref(dn + Chunk.Count * W, (C - Chunk.Count) * W).Clear();
         new Ref(dd + Chunk.Count, C - Chunk.Count).Clear();
     }
 }
