@@ -27,6 +27,7 @@ public static class Architectures
         new("gsa", "2409.07146", [Gsa.Checkpoints]),
         new("lightnet", "2405.21022", [LightNet.Checkpoints]),
         new("linear_attn", "2006.16236", [LinearAttention.Checkpoints]),
+        new("delta_net", "2406.06484", [DeltaNet.Checkpoints]),
         new("transformer", "1706.03762", [Transformer.Llama, Transformer.NeoX, Hazy.Attention]),
     ];
 
