@@ -30,6 +30,7 @@ public static class Architectures
         new("delta_net", "2406.06484", [DeltaNet.Checkpoints]),
         new("gated_deltanet", "2412.06464", [GatedDeltaNet.Checkpoints]),
         new("kda", "2510.26692", [Kda.Checkpoints]),
+        new("comba", "2506.02475", [Comba.Checkpoints]),
         new("transformer", "1706.03762", [Transformer.Llama, Transformer.NeoX, Hazy.Attention]),
     ];
 
