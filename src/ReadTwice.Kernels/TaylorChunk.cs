@@ -92,12 +92,20 @@ internal unsafe struct TaylorChunk<L> where L : struct, ILanes<L>
     }
 
     /// <summary>S ← S + φ(k)ᵀv and z ← z + φ(k) over the tokens of the chunk.</summary>
-    public void Write(float* S, float* z)
+    /// <remarks>
+    /// Meanwhile asks for the rows of the chunk that comes next, a few with each tile: all at once they would hold up the
+    /// loads of the tiles.
+    /// </remarks>
+    public void Write(float* S, float* z, HeadRows[] coming, ChunkStep next)
     {
         TaylorFeatures<L>.Write(k, K, weights, 1, features);
         TaylorFeatures<L>.AddSums(features, F, z);
-        for (int f = 0; f < F; f += Tile<L>.Rows)
+        int share = Whole(C * Tile<L>.Rows, F) / F;
+        for (int f = 0, t = 0; f < F; f += Tile<L>.Rows, t += share)
+        {
+            foreach (var rows in coming) rows.Prefetch(next, t, t + share);
             Tile<L>.Add(W, new Product(features + f * C, 1, C, v, W, count), S + f * W, W);
+        }
     }
 
     /// <summary>scores[j, i] = weightⱼ (1 + s + s²/2) where key j is not after query i, else zero; and their sums into den.</summary>

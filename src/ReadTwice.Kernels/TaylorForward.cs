@@ -54,11 +54,11 @@ internal static unsafe class TaylorForward<L> where L : struct, ILanes<L>
         using var scratch = Workspace(end.Sizes, group, out var chunk, out var states);
         if (start is { } first) states.Load(first, from);
         else states.Clear();
+        HeadRows[] coming = [keys.K, keys.V];
         foreach (var (step, next) in HeadWork.Chunks(group, C))
         {
             chunk.LoadKeys(keys, step);
-            keys.Prefetch(next);
-            chunk.Write(states.SOf(step.Head), states.ZOf(step.Head));
+            chunk.Write(states.SOf(step.Head), states.ZOf(step.Head), coming, next);
         }
         states.Store(end, to);
     }
@@ -67,15 +67,14 @@ internal static unsafe class TaylorForward<L> where L : struct, ILanes<L>
     {
         using var scratch = Workspace(operands.Sizes, group, out var chunk, out var states);
         states.Load(starts, group.Piece);
+        HeadRows[] coming = [operands.Q, operands.Keys.K, operands.Keys.V];
         foreach (var (step, next) in HeadWork.Chunks(group, C))
         {
             float* S = states.SOf(step.Head), z = states.ZOf(step.Head);
             chunk.LoadQueries(operands.Q, step, operands.Scale);
             chunk.LoadKeys(operands.Keys, step);
-            operands.Q.Prefetch(next);
-            operands.Keys.Prefetch(next);
             chunk.Read(S, z, empty: step.Token == group.From && states.IsEmpty(step.Head), operands.O, operands.Den, step);
-            chunk.Write(S, z);
+            chunk.Write(S, z, coming, next);
         }
         if (starts.Pieces == 1) states.Store(operands.States, 0);
     }

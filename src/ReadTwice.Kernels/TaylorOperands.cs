@@ -14,14 +14,18 @@ internal readonly unsafe struct HeadRows(float* start, int T, int H, int width)
     /// <summary>The row of the first token of a chunk.</summary>
     public float* this[ChunkStep step] => start + (((nint)step.B * T + step.Token) * H + step.Head) * width;
 
-    /// <summary>Asks for the rows of a chunk that comes later.</summary>
+    /// <summary>Asks for some rows of a chunk that comes later.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void Prefetch(ChunkStep step)
+    public void Prefetch(ChunkStep step, int from, int to)
     {
-        if (!Sse.IsSupported || start == null) return;
-        float* row = this[step];
-        for (int t = 0; t < step.Count; t++, row += Step)
+        if (!Sse.IsSupported) return;
+        float* row = this[step] + (nint)from * Step;
+        for (int t = from; t < Math.Min(to, step.Count); t++, row += Step)
+        {
             for (int i = 0; i < width; i += 64 / sizeof(float)) Sse.Prefetch0(row + i);
+            // One line more, where the row does not start with one.
+            Sse.Prefetch0(row + width - 1);
+        }
     }
 }
 
@@ -30,12 +34,6 @@ internal readonly struct TaylorKeys(int T, HeadRows k, HeadRows v, HeadRows mask
 {
     public readonly int T = T;
     public readonly HeadRows K = k, V = v, Mask = mask;
-
-    public void Prefetch(ChunkStep step)
-    {
-        K.Prefetch(step);
-        V.Prefetch(step);
-    }
 }
 
 /// <summary>Where the operands of one reading lie; shapes as in <see cref="TaylorLinearAttention"/>.</summary>
