@@ -1,6 +1,6 @@
 using System.CommandLine;
-using Spectre.Console;
 using ReadTwice.Verification;
+using Spectre.Console;
 
 namespace ReadTwice.Cli;
 
