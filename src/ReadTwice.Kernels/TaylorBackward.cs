@@ -34,10 +34,11 @@ internal static unsafe class TaylorBackward<L> where L : struct, ILanes<L>
         {
             using var scratch = Workspace(sizes, group, out var chunk, out var states);
             states.Load(gradient, 0);
-            foreach (var (step, _) in HeadWork.Chunks(group, C))
+            HeadRows[] coming = [keys.K, keys.V];
+            foreach (var (step, next) in HeadWork.Chunks(group, C))
             {
                 chunk.Chunk.LoadKeys(keys, step);
-                chunk.Keys(states.SOf(step.Head), states.ZOf(step.Head), empty: false, met: false, dk, dv, step);
+                chunk.Keys(states.SOf(step.Head), states.ZOf(step.Head), empty: false, met: false, dk, dv, step, coming, next);
             }
         });
     }
@@ -72,7 +73,7 @@ internal static unsafe class TaylorBackward<L> where L : struct, ILanes<L>
     {
         using var scratch = Workspace(operands.Sizes, group, out var chunk, out var states);
         states.Load(starts, group.Piece);
-        HeadRows[] coming = [operands.Q, operands.Keys.K, operands.Keys.V, operands.O, cotangents.DO];
+        HeadRows[] inputs = [operands.Q, operands.Keys.K, operands.Keys.V], outputs = [operands.O, cotangents.DO];
         foreach (var (step, next) in HeadWork.Chunks(group, C))
         {
             float* S = states.SOf(step.Head), z = states.ZOf(step.Head);
@@ -80,13 +81,13 @@ internal static unsafe class TaylorBackward<L> where L : struct, ILanes<L>
             chunk.Chunk.LoadQueries(operands.Q, step, operands.Scale);
             chunk.Chunk.LoadKeys(operands.Keys, step);
             chunk.LoadOutputs(cotangents.DO, operands, step);
-            chunk.Queries(S, z, empty, operands.Scale, cotangents.DQ, step);
-            chunk.Chunk.Write(S, z, coming, next);
+            chunk.Queries(S, z, empty, operands.Scale, cotangents.DQ, step, outputs, next);
+            chunk.Chunk.Write(S, z, inputs, next);
         }
 
         bool single = ends.Pieces == 1;
         states.Load(ends, single ? 0 : group.Piece + 1);
-        coming = [.. coming, cotangents.DQ];
+        inputs = [.. inputs, cotangents.DQ];
         foreach (var (step, next) in HeadWork.Chunks(group, C, backwards: true))
         {
             float* R = states.SOf(step.Head), r = states.ZOf(step.Head);
@@ -95,8 +96,8 @@ internal static unsafe class TaylorBackward<L> where L : struct, ILanes<L>
             chunk.Chunk.LoadKeys(operands.Keys, step);
             chunk.LoadOutputs(cotangents.DO, operands, step);
             chunk.Meet(operands.Q, operands.Scale, cotangents.DQ, step);
-            chunk.Keys(R, r, empty, met: true, cotangents.DK, cotangents.DV, step);
-            chunk.Write(R, r, coming, next);
+            chunk.Keys(R, r, empty, met: true, cotangents.DK, cotangents.DV, step, outputs, next);
+            chunk.Write(R, r, inputs, next);
         }
         if (single) states.Store(ends, 0);
     }

@@ -79,8 +79,7 @@ internal unsafe struct TaylorChunk<L> where L : struct, ILanes<L>
             var fromChunk = new Product(Scores + t, C, 1, Values, W, Math.Min(t + Tile<L>.Rows, Count));
             Emit(fromState, fromChunk, factors + t, o, step, t);
         }
-        if (!norms.IsNull)
-            for (int t = 0; t < Count; t++) norms[step][(nint)t * norms.Step] = den[t];
+        if (!norms.IsNull) Unpack(den, 1, 1, norms, step);
     }
 
     /// <summary>S ← S + φ(k)ᵀv and z ← z + φ(k) over the tokens of the chunk.</summary>
@@ -92,18 +91,21 @@ internal unsafe struct TaylorChunk<L> where L : struct, ILanes<L>
     }
 
     /// <summary>S ← S + featuresᵀ · values.</summary>
-    /// <remarks>
-    /// Meanwhile asks for the rows of the chunk that comes next, a few with each tile: all at once they would hold up the
-    /// loads of the tiles.
-    /// </remarks>
     public readonly void WriteTiles(float* values, float* S, HeadRows[] coming, ChunkStep next)
     {
-        int share = Whole(C * Tile<L>.Rows, F) / F;
-        for (int f = 0, t = 0; f < F; f += Tile<L>.Rows, t += share)
+        for (int f = 0; f < F; f += Tile<L>.Rows)
         {
-            foreach (var rows in coming) rows.Prefetch(next, t, t + share);
+            Prefetch(f, coming, next);
             Tile<L>.Add(W, new Product(Features + f * C, 1, C, values, W, Count), S + f * W, W);
         }
+    }
+
+    /// <summary>Asks, before a tile of features, for some rows of the chunk that comes next.</summary>
+    /// <remarks>All of them at once would hold up what the tiles themselves load.</remarks>
+    public readonly void Prefetch(int f, HeadRows[] coming, ChunkStep next)
+    {
+        int share = Whole(C * Tile<L>.Rows, F) / F, t = f / Tile<L>.Rows * share;
+        foreach (var rows in coming) rows.Prefetch(next, t, t + share);
     }
 
     /// <summary>scores[j, i] = s, the product of key j and query i; where j is well after i, nothing is written.</summary>
@@ -131,6 +133,19 @@ internal unsafe struct TaylorChunk<L> where L : struct, ILanes<L>
         }
         Tile<L>.Set(W, first, second, factors, spare, W);
         for (int r = 0; r < rows; r++, row += to.Step) new In(spare + r * W, V).CopyTo(new Ref(row, V));
+    }
+
+    /// <summary>Copies rows that are neighbours to where they lie far apart.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public readonly void Unpack(float* from, int fromRow, int width, HeadRows rows, ChunkStep step)
+    {
+        float* to = rows[step];
+        int whole = width / L.Count * L.Count;
+        for (int t = 0; t < Count; t++, from += fromRow, to += rows.Step)
+        {
+            for (int i = 0; i < whole; i += L.Count) L.Load(from + i).Store(to + i);
+            for (int i = whole; i < width; i++) to[i] = from[i];
+        }
     }
 
     /// <summary>Copies rows that lie far apart to where they are neighbours.</summary>

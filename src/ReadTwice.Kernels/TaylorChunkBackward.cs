@@ -48,14 +48,15 @@ internal unsafe struct TaylorChunkBackward<L> where L : struct, ILanes<L>
     }
 
     /// <summary>dq ← what the state before the chunk, S and z, gives it; nothing, where that is empty.</summary>
-    public readonly void Queries(float* S, float* z, bool empty, float scale, HeadRows dq, ChunkStep step)
+    public readonly void Queries(
+        float* S, float* z, bool empty, float scale, HeadRows dq, ChunkStep step, HeadRows[] coming, ChunkStep next)
     {
         if (empty)
         {
             for (int t = 0; t < Chunk.Count; t++) new Ref(dq[step] + (nint)t * dq.Step, K).Clear();
             return;
         }
-        Features(S, z, dnTurned, dd);
+        Features(S, z, dnTurned, dd, coming, next);
         TaylorFeatures<L>.Chain(gradient, Chunk.Queries, K, null, 1, turned);
         Transpose.Copy(turned, C, K, Chunk.Count, scale, dq[step], dq.Step);
     }
@@ -76,21 +77,19 @@ internal unsafe struct TaylorChunkBackward<L> where L : struct, ILanes<L>
         for (int d = 0; d < K; d += Tile<L>.Rows)
             Tile<L>.Set(C, new Product(Chunk.Keys + d * C, 1, C, ds, C, Chunk.Count), turned + d * C, C);
         Transpose.Copy(turned, C, K, Chunk.Count, scale, rows, rowWidth);
-        for (int t = 0; t < Chunk.Count; t++)
-        {
-            float* to = dq[step] + (nint)t * dq.Step;
-            for (int i = 0; i < K; i++) to[i] += rows[t * rowWidth + i];
-        }
+        AddRows(dq, step);
+        Chunk.Unpack(rows, rowWidth, K, dq, step);
     }
 
     /// <summary>dk and dv ← what reaches them through the state after the chunk, whose gradient is R and r, and from queries met.</summary>
-    public readonly void Keys(float* R, float* r, bool empty, bool met, HeadRows dk, HeadRows dv, ChunkStep step)
+    public readonly void Keys(
+        float* R, float* r, bool empty, bool met, HeadRows dk, HeadRows dv, ChunkStep step, HeadRows[] coming, ChunkStep next)
     {
         if (empty) new Ref(rows, C * rowWidth).Clear();
         else
         {
             Transpose.Copy(Chunk.Values, W, C, V, 1, vTurned, C);
-            Features(R, r, vTurned, ones);
+            Features(R, r, vTurned, ones, coming, next);
             TaylorFeatures<L>.Chain(gradient, Chunk.Keys, K, Chunk.Weights, 2, turned);
             Transpose.Copy(turned, C, K, C, 1, rows, rowWidth);
             TaylorFeatures<L>.Write(Chunk.Keys, K, Chunk.Weights, 1, Chunk.Features);
@@ -104,8 +103,7 @@ internal unsafe struct TaylorChunkBackward<L> where L : struct, ILanes<L>
             var fromChunk = new Product(Chunk.Scores + own, 1, C, dn + j * W, W, queries);
             Chunk.Emit(fromState, fromChunk, null, dv, step, j);
         }
-        for (int t = 0; t < Chunk.Count; t++)
-            new In(rows + t * rowWidth, K).CopyTo(new Ref(dk[step] + (nint)t * dk.Step, K));
+        Chunk.Unpack(rows, rowWidth, K, dk, step);
     }
 
     /// <summary>R ← R + φ(q)ᵀdn and r ← r + φ(q) dd.</summary>
@@ -117,10 +115,13 @@ internal unsafe struct TaylorChunkBackward<L> where L : struct, ILanes<L>
     }
 
     /// <summary>gradient[f, c] = S[f] · x[c] + z[f] y[c], with x turned.</summary>
-    private readonly void Features(float* S, float* z, float* x, float* y)
+    private readonly void Features(float* S, float* z, float* x, float* y, HeadRows[] coming, ChunkStep next)
     {
         for (int f = 0; f < F; f += Tile<L>.Rows)
+        {
+            Chunk.Prefetch(f, coming, next);
             Tile<L>.Set(C, new Product(S + f * W, 1, W, x, C, V), new Product(z + f, 0, 1, y, 0, 1), null, gradient + f * C, C);
+        }
     }
 
     /// <summary>scores ← weightⱼ (1 + s + s²/2) and ds ← weightⱼ (1 + s) ds where key j is not after query i, else zero.</summary>
@@ -145,13 +146,25 @@ internal unsafe struct TaylorChunkBackward<L> where L : struct, ILanes<L>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void AddRows(HeadRows from, ChunkStep step)
+    {
+        float* added = from[step], to = rows;
+        int whole = K / L.Count * L.Count;
+        for (int t = 0; t < Chunk.Count; t++, added += from.Step, to += rowWidth)
+        {
+            for (int i = 0; i < whole; i += L.Count) (L.Load(to + i) + L.Load(added + i)).Store(to + i);
+            for (int i = whole; i < K; i++) to[i] += added[i];
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void Numerators(HeadRows dO, HeadRows o, HeadRows den, ChunkStep step)
     {
+        float* cotangent = dO[step], output = o[step], norm = den[step], to = dn;
         int whole = V / L.Count * L.Count;
         for (int t = 0; t < Chunk.Count; t++)
         {
-            float* cotangent = dO[step] + (nint)t * dO.Step, output = o[step] + (nint)t * o.Step, to = dn + t * W;
-            float inverse = 1 / den[step][(nint)t * den.Step], sum = 0;
+            float inverse = 1 / *norm, sum = 0;
             L factor = L.Create(inverse), sums = default;
             for (int i = 0; i < whole; i += L.Count)
             {
@@ -165,6 +178,10 @@ internal unsafe struct TaylorChunkBackward<L> where L : struct, ILanes<L>
                 sum += to[i] * output[i];
             }
             dd[t] = -(sum + L.Sum(sums));
+            cotangent += dO.Step;
+            output += o.Step;
+            norm += den.Step;
+            to += W;
         }
         new Ref(dd + Chunk.Count, C - Chunk.Count).Clear();
     }
