@@ -27,7 +27,9 @@ internal static unsafe class GatedForward<L> where L : struct, ILanes<L>
         var (_, T, H, K, V) = operands.Sizes;
         int width = buffers.Width;
         float* S = operands.S + (nint)(b * H + h) * K * V + column;
-        Copy(S, V, buffers.S, width, K, columns);
+        // A state that is met once only is not worth a copy, unless whole registers would reach beyond it.
+        bool inPlace = T <= 2 && columns % L.Count == 0;
+        if (!inPlace) Copy(S, V, buffers.S, width, K, columns);
         for (int t = 0; t < T; t += Tokens)
         {
             int count = Math.Min(Tokens, T - t);
@@ -38,12 +40,13 @@ internal static unsafe class GatedForward<L> where L : struct, ILanes<L>
                 Rows = K,
                 Count = count,
                 Scale = operands.Scale,
+                StateStep = inPlace ? V : width,
                 Width = width,
                 Step = H * K,
                 Q = operands.Q + row * K,
                 K = operands.K + row * K,
                 V = buffers.V,
-                S = buffers.S,
+                S = inPlace ? S : buffers.S,
                 O = buffers.O,
                 Decay = buffers.Decay,
             };
@@ -71,7 +74,7 @@ internal static unsafe class GatedForward<L> where L : struct, ILanes<L>
             }
             Copy(buffers.O, width, operands.O + row * V + column, H * V, count, columns);
         }
-        Copy(buffers.S, width, S, V, K, columns);
+        if (!inPlace) Copy(buffers.S, width, S, V, K, columns);
     }
 
     private static void Copy(float* from, nint fromStep, float* to, nint toStep, int rows, int columns)

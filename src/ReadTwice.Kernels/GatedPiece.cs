@@ -2,14 +2,14 @@ using System.Runtime.CompilerServices;
 
 namespace ReadTwice.Kernels;
 
-/// <summary>A few tokens of one head, and some columns of its state: S [Rows, Width], and V, O [Count, Width].</summary>
+/// <summary>A few tokens of one head, and some columns of its state: S [Rows, columns], and V, O [Count, columns].</summary>
 internal unsafe struct GatedPiece
 {
     public int Rows, Count;
     public float Scale;
 
-    /// <summary>Floats from a row of the state to the next.</summary>
-    public nint Width;
+    /// <summary>Floats from a row of the state to the next, and from a token's value or output to the next token's.</summary>
+    public nint StateStep, Width;
 
     /// <summary>Floats from a token's query or key to the next token's.</summary>
     public nint Step;
@@ -85,7 +85,7 @@ internal static unsafe class GatedPiece<L> where L : struct, ILanes<L>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Read<R, F>(in GatedPiece piece, int column) where R : struct, IRow<R, L> where F : struct, IFade<L>
     {
-        nint width = piece.Width, step = piece.Step, decayStep = piece.DecayStep, decayRow = piece.DecayRow;
+        nint stateStep = piece.StateStep, width = piece.Width, step = piece.Step, decayStep = piece.DecayStep, decayRow = piece.DecayRow;
         float* q = piece.Q, k = piece.K, decay = piece.Decay, v = piece.V + column, o = piece.O + column, decays = piece.Decay + column;
         L scale = L.Create(piece.Scale);
         int t = 0;
@@ -101,7 +101,7 @@ internal static unsafe class GatedPiece<L> where L : struct, ILanes<L>
                 row = F.Write(row, L.Create(k[step + i]), v1, d1, decays1);
                 o1 = R.MultiplyAdd(L.Create(q[step + i]), row, o1);
                 row.Store(s);
-                s += width;
+                s += stateStep;
                 d0 += decayRow;
                 d1 += decayRow;
             }
@@ -123,7 +123,7 @@ internal static unsafe class GatedPiece<L> where L : struct, ILanes<L>
                 R row = F.Write(R.Load(s), L.Create(k[i]), v0, decay + i * decayRow, decays0);
                 o0 = R.MultiplyAdd(L.Create(q[i]), row, o0);
                 row.Store(s);
-                s += width;
+                s += stateStep;
             }
             R.Scale(scale, o0).Store(o);
         }

@@ -15,6 +15,8 @@ public class GatedLinearAttentionTests
     {
         int[] lengths = [1, 2, 3, 31, 32, 33, 63, 64, 65];
         var sizes = new TheoryData<int, int, int>();
+        sizes.Add(1, 16, 64);
+        sizes.Add(2, 16, 128);
         int next = 0;
         foreach (int K in new[] { 1, 2, 16, 19 })
             foreach (int V in new[] { 1, 5, 16, 24, 40, 64, 70, 130 })
