@@ -1,6 +1,6 @@
 using System.CommandLine;
-using Spectre.Console;
 using ReadTwice.Verification;
+using Spectre.Console;
 
 namespace ReadTwice.Cli;
 
@@ -11,7 +11,7 @@ internal static class VerifyCommand
     {
         var fixtures = new Argument<string[]>("FIXTURE")
         {
-            Description = "Folders with config.json, weights, input_ids.json and expected.safetensors; or an operator's file of inputs, outputs and gradients.",
+            Description = "Folders with config.json, weights, input_ids.json and expected.safetensors; the same of a single layer, without input_ids.json; or an operator's file of inputs, outputs and gradients.",
             Arity = ArgumentArity.OneOrMore,
         };
         var json = JsonOption.Make();

@@ -19,7 +19,6 @@ internal unsafe interface ILanes<TSelf> : IRow<TSelf, TSelf> where TSelf : struc
     static abstract Vector128<float> Fold(TSelf a);
 
     static abstract TSelf operator +(TSelf a, TSelf b);
-    static abstract TSelf operator *(TSelf a, TSelf b);
 
     /// <summary>Keeps the lanes from <paramref name="first"/> on and puts zero into those before, whatever they hold.</summary>
     static abstract TSelf From(TSelf a, int first);

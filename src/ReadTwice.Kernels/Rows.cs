@@ -8,6 +8,7 @@ internal unsafe interface IRow<TSelf, L> where TSelf : struct, IRow<TSelf, L>
     static abstract TSelf Load(float* from);
     static abstract TSelf Scale(L factor, TSelf row);
     static abstract TSelf MultiplyAdd(L factor, TSelf row, TSelf sum);
+    static abstract TSelf operator *(TSelf a, TSelf b);
     void Store(float* to);
 }
 
@@ -17,6 +18,9 @@ internal readonly unsafe struct Row2<L>(L a, L b) : IRow<Row2<L>, L> where L : s
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Row2<L> Load(float* from) => new(L.Load(from), L.Load(from + L.Count));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Row2<L> operator *(Row2<L> x, Row2<L> y) => new(x.a * y.a, x.b * y.b);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Row2<L> Scale(L factor, Row2<L> row) => new(factor * row.a, factor * row.b);
@@ -44,6 +48,9 @@ internal readonly unsafe struct Row3<L>(L a, L b, L c) : IRow<Row3<L>, L> where 
     public static Row3<L> operator +(Row3<L> x, Row3<L> y) => new(x.a + y.a, x.b + y.b, x.c + y.c);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Row3<L> operator *(Row3<L> x, Row3<L> y) => new(x.a * y.a, x.b * y.b, x.c * y.c);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Row3<L> Scale(L factor, Row3<L> row) => new(factor * row.a, factor * row.b, factor * row.c);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -66,6 +73,9 @@ internal readonly unsafe struct Row4<L>(L a, L b, L c, L d) : IRow<Row4<L>, L> w
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Row4<L> Load(float* from) =>
         new(L.Load(from), L.Load(from + L.Count), L.Load(from + 2 * L.Count), L.Load(from + 3 * L.Count));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Row4<L> operator *(Row4<L> x, Row4<L> y) => new(x.a * y.a, x.b * y.b, x.c * y.c, x.d * y.d);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Row4<L> Scale(L factor, Row4<L> row) =>

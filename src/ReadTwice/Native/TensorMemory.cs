@@ -11,6 +11,9 @@ internal static unsafe partial class TensorMemory
     /// <summary>The first element of a tensor. Keep the tensor alive while it is used; take its strides with it.</summary>
     public static float* Pointer(Tensor tensor) => (float*)Data(tensor.Handle);
 
+    /// <summary>The numbers of a contiguous float32 tensor. Keep the tensor alive while they are used.</summary>
+    public static Span<float> Span(Tensor tensor) => new(Pointer(tensor), checked((int)tensor.numel()));
+
     /// <summary>A tensor over the mapped bytes of a stored one, which must outlive it.</summary>
     public static Tensor Map(StoredTensor stored)
     {
