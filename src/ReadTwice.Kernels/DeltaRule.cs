@@ -99,7 +99,7 @@ public static class DeltaRule
                 if (t < piece.Count - 1) asks += piece.AskStep;
                 R u = R.MultiplyAdd(L.Create(-*beta), answer, R.Scale(L.Create(*beta), R.Load(v)));
                 answer = StateRows<L, R>.Write(piece, s, d, k, u, q, asks, out R read);
-                read.Store(o);
+                R.Scale(L.Create(piece.Scale), read).Store(o);
                 v += piece.Width;
                 o += piece.Width;
                 d += piece.DecayStep;

@@ -72,10 +72,8 @@ public static class Rwkv6
             R answer = StateRows<L, R>.Ask(piece, s, r);
             for (int t = 0; t < piece.Count; t++)
             {
-                float own = 0;
-                for (nint i = 0; i < piece.Rows; i++) own += r[i] * piece.Bonus[i] * k[i];
                 R value = R.Load(v);
-                R.MultiplyAdd(L.Create(own), value, answer).Store(o);
+                R.MultiplyAdd(L.Create(Own<L>(piece, r, k)), value, answer).Store(o);
                 if (t < piece.Count - 1) r += piece.AskStep;
                 answer = StateRows<L, R>.Write(piece, s, d, k, value, r);
                 v += piece.Width;
@@ -83,6 +81,18 @@ public static class Rwkv6
                 d += piece.DecayStep;
                 k += piece.Step;
             }
+        }
+
+        // Σ rᵢ bonusᵢ kᵢ
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static unsafe float Own<L>(in StatePiece piece, float* r, float* k) where L : struct, ILanes<L>
+        {
+            L sums = default;
+            int i = 0;
+            for (; i <= piece.Rows - L.Count; i += L.Count) sums = L.MultiplyAdd(L.Load(r + i) * L.Load(piece.Bonus + i), L.Load(k + i), sums);
+            float own = L.Sum(sums);
+            for (; i < piece.Rows; i++) own += r[i] * piece.Bonus[i] * k[i];
+            return own;
         }
     }
 }

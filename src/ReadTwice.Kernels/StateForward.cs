@@ -27,19 +27,24 @@ internal static unsafe class StateForward<L, TRule> where L : struct, ILanes<L> 
         var (_, T, H, K, V) = operands.Sizes;
         int width = buffers.Width;
         float* S = operands.S + (nint)(b * H + h) * K * V + column;
+        // A state that is met once or twice only is not worth a copy, unless whole registers would reach beyond it.
+        bool inPlace = T <= 2 && columns % L.Count == 0;
         if (columns < width) buffers.Clear();   // what fills up registers would be as right as any, but numbers near zero are slow
-        Copy(S, V, buffers.S, width, K, columns);
+        if (!inPlace) Copy(S, V, buffers.S, width, K, columns);
         for (int t = 0; t < T; t += Tokens)
         {
             nint row = ((nint)b * T + t) * H + h;
             var piece = Piece(operands, buffers, row, h, Math.Min(Tokens, T - t));
+            if (inPlace)
+            {
+                piece.S = S;
+                piece.StateStep = V;
+            }
             Copy(operands.V + row * V + column, H * V, buffers.V, width, piece.Count, columns);
             Read(piece, columns);
-            float* o = operands.O + row * V + column;
-            for (int i = 0; i < piece.Count; i++)
-                for (int j = 0; j < columns; j++) o[i * H * V + j] = operands.Scale * buffers.O[i * width + j];
+            Copy(buffers.O, width, operands.O + row * V + column, H * V, piece.Count, columns);
         }
-        Copy(buffers.S, width, S, V, K, columns);
+        if (!inPlace) Copy(buffers.S, width, S, V, K, columns);
     }
 
     private static StatePiece Piece(in StateOperands operands, Buffers buffers, nint row, int h, int count)
@@ -49,7 +54,9 @@ internal static unsafe class StateForward<L, TRule> where L : struct, ILanes<L> 
         {
             Rows = K,
             Count = count,
+            StateStep = buffers.Width,
             Width = buffers.Width,
+            Scale = operands.Scale,
             Step = H * K,
             AskStep = H * K,
             BetaStep = H,
@@ -75,11 +82,17 @@ internal static unsafe class StateForward<L, TRule> where L : struct, ILanes<L> 
 
         // A key that asks the state after its decay asks the one before it as the decayed key.
         for (int i = 0; i < count; i++)
-            for (int n = 0; n < K; n++)
-                buffers.Asks[i * K + n] = piece.K[i * H * K + n] * piece.Decay[i * piece.DecayStep + n * piece.DecayRow];
+            Multiply(piece.K + i * H * K, piece.Decay + i * piece.DecayStep, piece.DecayRow == 0, buffers.Asks + i * K, K);
         piece.Asks = buffers.Asks;
         piece.AskStep = K;
         return piece;
+    }
+
+    private static void Multiply(float* key, float* decay, bool one, float* product, int K)
+    {
+        int i = 0;
+        for (; i <= K - L.Count; i += L.Count) (L.Load(key + i) * (one ? L.Create(*decay) : L.Load(decay + i))).Store(product + i);
+        for (; i < K; i++) product[i] = key[i] * decay[one ? 0 : i];
     }
 
     private static void Read(in StatePiece piece, int columns)

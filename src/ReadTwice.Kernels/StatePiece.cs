@@ -2,12 +2,15 @@ using System.Runtime.CompilerServices;
 
 namespace ReadTwice.Kernels;
 
-/// <summary>A few tokens of one head, and some columns of its state: S [Rows, Width], and V, O [Count, Width].</summary>
+/// <summary>A few tokens of one head, and some columns of its state: S [Rows, StateStep], and V, O [Count, Width].</summary>
 internal unsafe struct StatePiece
 {
     public int Rows, Count;
 
-    /// <summary>Floats from a row of the state, or a token's value, to the next.</summary>
+    /// <summary>Floats from a row of the state to the next.</summary>
+    public nint StateStep;
+
+    /// <summary>Floats from a token's value to the next token's.</summary>
     public nint Width;
 
     /// <summary>Floats from a token's row of keys to the next token's; for Asks, which may lie elsewhere, AskStep.</summary>
@@ -18,6 +21,9 @@ internal unsafe struct StatePiece
 
     /// <summary>Floats from a token's β to the next token's.</summary>
     public nint BetaStep;
+
+    /// <summary>Factor of what is read.</summary>
+    public float Scale;
 
     public float* Q, K, V, S, O;
 
@@ -64,7 +70,7 @@ internal static unsafe class StateRows<L, R> where L : struct, ILanes<L> where R
     public static R Ask(in StatePiece piece, float* s, float* a)
     {
         R sum = default;
-        for (nint i = 0; i < piece.Rows; i++, s += piece.Width) sum = R.MultiplyAdd(L.Create(a[i]), R.Load(s), sum);
+        for (nint i = 0; i < piece.Rows; i++, s += piece.StateStep) sum = R.MultiplyAdd(L.Create(a[i]), R.Load(s), sum);
         return sum;
     }
 
@@ -72,7 +78,7 @@ internal static unsafe class StateRows<L, R> where L : struct, ILanes<L> where R
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static R Write(in StatePiece piece, float* s, float* d, float* k, R x, float* a)
     {
-        nint rows = piece.Rows, width = piece.Width, next = piece.DecayRow;
+        nint rows = piece.Rows, width = piece.StateStep, next = piece.DecayRow;
         R asked = default;
         for (nint i = 0; i < rows; i++, s += width, d += next)
         {
@@ -87,7 +93,7 @@ internal static unsafe class StateRows<L, R> where L : struct, ILanes<L> where R
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static R Write(in StatePiece piece, float* s, float* d, float* k, R x, float* q, float* a, out R o)
     {
-        nint rows = piece.Rows, width = piece.Width, next = piece.DecayRow;
+        nint rows = piece.Rows, width = piece.StateStep, next = piece.DecayRow;
         R read = default, asked = default;
         for (nint i = 0; i < rows; i++, s += width, d += next)
         {
@@ -104,7 +110,7 @@ internal static unsafe class StateRows<L, R> where L : struct, ILanes<L> where R
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static R Write(in StatePiece piece, float* s, float* d, float* k, R x, float* b, R y, float* q, float* a, out R o)
     {
-        nint rows = piece.Rows, width = piece.Width, next = piece.DecayRow;
+        nint rows = piece.Rows, width = piece.StateStep, next = piece.DecayRow;
         R read = default, asked = default;
         for (nint i = 0; i < rows; i++, s += width, d += next)
         {

@@ -21,6 +21,20 @@ public static partial class Ops
     public static (Tensor Y, Tensor Num, Tensor Den, Tensor Max) Rwkv4(
         Tensor k, Tensor v, Tensor w, Tensor u, Tensor num, Tensor den, Tensor max)
     {
+        if (!Spans.Fit(k, v, w, u, num, den, max)) return Rwkv4ByDoubling(k, v, w, u, num, den, max);
+        using var scope = NewDisposeScope();
+        Tensor[] operands = [k.contiguous(), v.contiguous(), w.contiguous(), u.contiguous(), num.contiguous(), den.contiguous(), max.contiguous()];
+        var results = Spans.Learn(operands)
+            ? Rwkv4Function.apply(operands)
+            : Rwkv4Function.Read(operands[0], operands[1], operands[2], operands[3], operands[4], operands[5], operands[6]);
+        foreach (var result in results) result.MoveToOuterDisposeScope();
+        return (results[0], results[1], results[2], results[3]);
+    }
+
+    /// <summary>The same by libtorch's operators, which know other devices.</summary>
+    internal static (Tensor Y, Tensor Num, Tensor Den, Tensor Max) Rwkv4ByDoubling(
+        Tensor k, Tensor v, Tensor w, Tensor u, Tensor num, Tensor den, Tensor max)
+    {
         using var scope = NewDisposeScope();
         long T = k.size(1);
         // Entry t sums over the n tokens that end there, entry 0 being the state; n doubles until it reaches the state from everywhere.

@@ -24,6 +24,13 @@ internal static class Spans
         return false;
     }
 
+    /// <summary>Lets outputs that are not used come back without a gradient.</summary>
+    /// <remarks>Else TorchSharp keeps a tensor like each output to make zeros of, which the caller's dispose scope frees too early.</remarks>
+    public static void LeaveUnusedGradients(autograd.AutogradContext context) => context.set_materialize_grads(false);
+
+    /// <summary>The gradient of an output, contiguous; where it has none, zeros like a tensor of its shape.</summary>
+    public static Tensor GradientOr(Tensor gradient, Tensor like) => gradient is { IsInvalid: false } ? gradient.contiguous() : zeros_like(like);
+
     /// <summary>A contiguous tensor's numbers; none where it is null. Keep the tensor alive meanwhile.</summary>
     public static unsafe In In(Tensor? tensor) => tensor is null ? default : new(TensorMemory.Pointer(tensor), (int)tensor.numel());
 

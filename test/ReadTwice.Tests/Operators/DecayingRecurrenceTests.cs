@@ -53,6 +53,26 @@ public sealed class DecayingRecurrenceTests : IDisposable
         Assert.All(leaves, leaf => Assert.True(leaf.grad is null || leaf.grad.isfinite().all().item<bool>()));
     }
 
+    [Fact]
+    public void RWKV_4s_kernel_gives_the_values_and_gradients_of_its_doubling_sums()
+    {
+        foreach (var (T, D) in ((long, long)[])[(1, 3), (37, 64), (65, 77)])
+        {
+            Tensor[] inputs = [randn(B, T, D) * 5, randn(B, T, D), -rand(D), randn(D), randn(B, D), rand(B, D), randn(B, D)];
+            Tensor[] cotangents = [randn(B, T, D), randn(B, D), randn(B, D)];
+            var (ours, byDoubling) = (Run(Ops.Rwkv4), Run(Ops.Rwkv4ByDoubling));
+            for (int i = 0; i < ours.Count; i++) Near.Equal(byDoubling[i], ours[i], because: $"{i} of T = {T}, D = {D}");
+
+            List<Tensor> Run(Func<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, (Tensor Y, Tensor Num, Tensor Den, Tensor Max)> form)
+            {
+                Tensor[] x = [.. inputs.Select(input => input.clone().requires_grad_())];
+                var (y, num, den, max) = form(x[0], x[1], x[2], x[3], x[4], x[5], x[6].detach());
+                ((y * cotangents[0]).sum() + (num * cotangents[1]).sum() + (den * cotangents[2]).sum()).backward();
+                return [y.detach(), num.detach(), den.detach(), max, .. x[..6].Select(leaf => leaf.grad!)];
+            }
+        }
+    }
+
     // Every third token fades all there was, as nothing in float32 survives; the others fade a little, and some not at all.
     private static Tensor Decay(params long[] shape)
     {
