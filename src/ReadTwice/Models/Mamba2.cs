@@ -70,7 +70,7 @@ public sealed record Mamba2Config(long D, long H, long P, long G, long N)
 }
 
 /// <summary>A state space with one decay a head, the mixer of Mamba-2 (arXiv 2405.21060).</summary>
-/// <remarks>[B, T, D] -> [B, T, D]. The state is conv [B, I + 2 G N, taps - 1] and ssm [B, H, P, N].</remarks>
+/// <remarks>[B, T, D] -> [B, T, D]. The state is conv [B, I + 2 G N, taps - 1] and ssm [B, H, N, P].</remarks>
 public sealed class Mamba2Mixer : SequenceMixer
 {
     private readonly Mamba2Config config;
@@ -103,14 +103,14 @@ public sealed class Mamba2Mixer : SequenceMixer
     }
 
     /// <inheritdoc/>
-    public override LayerState NewState(long B) => new() { ["conv"] = conv.NewState(B), ["ssm"] = zeros(B, config.H, config.P, config.N) };
+    public override LayerState NewState(long B) => new() { ["conv"] = conv.NewState(B), ["ssm"] = zeros(B, config.H, config.N, config.P) };
 
     /// <inheritdoc/>
     public override IReadOnlyDictionary<string, Tensor> AsPublished(LayerState state, long position) => new Dictionary<string, Tensor>
     {
         ["conv"] = state["conv"].alias(),
-        ["ssm"] = state["ssm"].alias(),
-        ["recurrent"] = state["ssm"].alias(),   // the same under fla's name
+        ["ssm"] = state["ssm"].transpose(-2, -1),
+        ["recurrent"] = state["ssm"].transpose(-2, -1),   // the same under fla's name
     };
 
     /// <inheritdoc/>

@@ -1,3 +1,4 @@
+using ReadTwice.Native;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -17,12 +18,38 @@ public static partial class Ops
     public static (Tensor Y, Tensor S) Longhorn(Tensor x, Tensor beta, Tensor k, Tensor q, Tensor D, Tensor S)
     {
         using var scope = NewDisposeScope();
-        var k2 = k.square();
-        var e = beta / (1 + beta * k2.sum(-1, keepdim: true));                                  // [B, T, I]
-        var u = e * x;
-        var (y, last) = Scan(q, S, (i, n) => (
+        var e = beta / (1 + beta * k.square().sum(-1, keepdim: true));                         // [B, T, I]
+        var (y, last) = Spans.Fit(x, e, k, q, D, S) ? LonghornFunction.Apply(x, e, k, q, D, S) : LonghornByOperators(x, e, k, q, D, S);
+        return (y.MoveToOuterDisposeScope(), last.MoveToOuterDisposeScope());
+    }
+
+    internal static (Tensor Y, Tensor S) LonghornByOperators(Tensor x, Tensor e, Tensor k, Tensor q, Tensor D, Tensor S)
+    {
+        using var scope = NewDisposeScope();
+        var (k2, u) = (k.square(), e * x);
+        var (y, last) = ScanByOperators(q, S, (i, n) => (
             1 - e.narrow(1, i, n).unsqueeze(-1) * k2.narrow(1, i, n).unsqueeze(2),
-            u.narrow(1, i, n).unsqueeze(-1) * k.narrow(1, i, n).unsqueeze(2)));                 // [B, n, I, N]
+            u.narrow(1, i, n).unsqueeze(-1) * k.narrow(1, i, n).unsqueeze(2)));                // [B, n, I, N]
         return ((y + x * D).MoveToOuterDisposeScope(), last.MoveToOuterDisposeScope());
+    }
+
+    private sealed class LonghornFunction : Recurrence<LonghornFunction>
+    {
+        private const int X = 0, E = 1, K = 2, Q = 3, D = 4, S = 5;
+
+        protected override void Read(Tensor[] inputs, Tensor state, Tensor y) =>
+            Kernels.LonghornScan.Forward(
+                Sizes(inputs), Spans.In(inputs[X]), Spans.In(inputs[E]), Spans.In(inputs[K]), Spans.In(inputs[Q]),
+                Spans.In(inputs[D]), Spans.Ref(state), Spans.Ref(y), Libtorch.Threads);
+
+        protected override void ReadBack(Tensor[] inputs, Tensor after, Tensor dy, Tensor dState, Tensor[] gradients) =>
+            Kernels.LonghornScan.Backward(
+                Sizes(inputs), Spans.In(inputs[X]), Spans.In(inputs[E]), Spans.In(inputs[K]), Spans.In(inputs[Q]),
+                Spans.In(inputs[D]), Spans.In(inputs[S]), Spans.In(dy), Spans.In(dState), Spans.Ref(gradients[X]),
+                Spans.Ref(gradients[E]), Spans.Ref(gradients[K]), Spans.Ref(gradients[Q]), Spans.Ref(gradients[D]),
+                Spans.Ref(gradients[S]), Libtorch.Threads);
+
+        private static Kernels.ChannelSizes Sizes(Tensor[] inputs) =>
+            new((int)inputs[X].size(0), (int)inputs[X].size(1), (int)inputs[X].size(2), (int)inputs[K].size(2));
     }
 }

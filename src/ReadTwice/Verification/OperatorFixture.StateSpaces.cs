@@ -27,7 +27,7 @@ internal static partial class OperatorFixture
         var (x, Bt) = (given["x"], given["B"]);
         var h0 = given.Has("h0") ? given["h0"] : zeros(x.size(0), x.size(2), x.size(3), Bt.size(3));
         var delta = nn.functional.softplus(given["dt"] + given["dt_bias"]);
-        var (y, ht) = Ops.StateSpaceDuality(x, delta, given["A"], Bt, given["C"], given["D"].unsqueeze(-1), h0);
-        return new() { ["o"] = y, ["ht"] = ht };
+        var (y, ht) = Ops.StateSpaceDuality(x, delta, given["A"], Bt, given["C"], given["D"].unsqueeze(-1), h0.transpose(-2, -1));
+        return new() { ["o"] = y, ["ht"] = ht.transpose(-2, -1) };
     }
 }

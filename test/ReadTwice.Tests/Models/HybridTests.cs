@@ -43,8 +43,8 @@ public sealed class HybridTests : IDisposable
         using var falcon = New("""{ "model_type": "falcon_h1", "hidden_size": 24, "num_hidden_layers": 1, "vocab_size": 8, "num_attention_heads": 8, "mamba_d_ssm": null, "mamba_n_heads": 6 }""");
         using var bambaState = bamba.Model.NewState();
         using var falconState = falcon.Model.NewState();
-        Assert.Equal([1, 6, 8, 256], bambaState[0]["ssm"].shape);
-        Assert.Equal([1, 6, 8, 256], falconState[0]["ssm"].shape);
+        Assert.Equal([1, 6, 256, 8], bambaState[0]["ssm"].shape);
+        Assert.Equal([1, 6, 256, 8], falconState[0]["ssm"].shape);
     }
 
     [Theory]
