@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.IO.MemoryMappedFiles;
 using System.Runtime.InteropServices;
 
@@ -33,13 +34,17 @@ internal sealed unsafe class MappedFile : IDisposable
 
     public byte* Data { get; }
 
-    /// <summary>Bytes of the file; the caller has checked that they lie within.</summary>
-    public ReadOnlySpan<byte> Span(long offset, int length) => new(Data + offset, length);
+    /// <summary>Bytes of the file.</summary>
+    /// <exception cref="InvalidDataException">The file does not reach so far.</exception>
+    public ReadOnlySpan<byte> Span(long offset, int length) => offset >= 0 && length >= 0 && offset <= Length - length
+        ? new(Data + offset, length)
+        : throw Bad($"{length} bytes are needed from byte {offset}, but the file has {Length}; it is cut short, download it again");
 
-    /// <summary>Bytes of the file where they lie or, if no element of this size may lie there, a copy that the file owns.</summary>
+    /// <summary>Where bytes of the file lie or, if no element of this size may lie there, where a copy lies that this owns.</summary>
     /// <remarks>libtorch's vector loads take aligned elements for granted. Files seldom need the copy: writers align what they store.</remarks>
     public byte* Aligned(long offset, long length, int elementSize)
     {
+        Debug.Assert(offset >= 0 && length >= 0 && offset <= Length - length, "The caller checks bounds, to name what is wrong.");
         byte* start = Data + offset;
         if ((nuint)start % (nuint)elementSize == 0) return start;
         // Parts of an honest file do not overlap, so their copies are no larger than it.

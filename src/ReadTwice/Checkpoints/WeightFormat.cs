@@ -7,16 +7,26 @@ internal static class WeightFormat
     public static IEnumerable<StoredTensor> Read(MappedFile file, Dictionary<string, string> metadata)
     {
         var start = file.Span(0, (int)Math.Min(file.Length, 64));
-        if (start.StartsWith("version https://git-lfs"u8))
-            throw file.Bad("the file is only a pointer that git left in place of the weights; fetch them with git lfs pull or download the file itself");
-        if (IsWebPage(start)) throw file.Bad("the file is a web page, not weights; the download failed, repeat it");
-        if (start.StartsWith("GGUF"u8)) throw file.Bad("the file is GGUF; safetensors or a PyTorch file is needed, convert it or download another");
+        if (start.StartsWith("PK\u0003\u0004"u8)) return PyTorchReader.ReadZip(file);
+        if (!MayBeSafetensors(start)) return ReadOther(file, start);
         var tensors = SafetensorsReader.Read(file, out var texts);
         foreach (var (key, text) in texts) metadata.TryAdd(key, text);
         return tensors;
     }
 
-    // A safetensors file may begin with "<" as well: a header of 60 bytes. The upper bytes of its length are zero.
-    private static bool IsWebPage(ReadOnlySpan<byte> start) =>
-        !start[..Math.Min(start.Length, SafetensorsHeader.LengthBytes)].Contains((byte)0) && start.TrimStart(" \t\r\n\uFEFF"u8).StartsWith("<"u8);
+    // The upper half of the header's length is zero, and there is no text, pickle or other format that begins so.
+    private static bool MayBeSafetensors(ReadOnlySpan<byte> start) =>
+        start.Length < SafetensorsHeader.LengthBytes || start.Slice(SafetensorsHeader.LengthBytes / 2, SafetensorsHeader.LengthBytes / 2).IndexOfAnyExcept((byte)0) < 0;
+
+    private static IEnumerable<StoredTensor> ReadOther(MappedFile file, ReadOnlySpan<byte> start)
+    {
+        if (start[0] == (byte)PickleOp.Proto && start[2..].StartsWith(PyTorchReader.LegacyMagic)) return PyTorchReader.ReadLegacy(file);
+        if (start[0] == (byte)PickleOp.Proto) throw file.Bad("the file is a pickle, but not of torch.save; save its tensors as safetensors");
+        if (start.StartsWith("version https://git-lfs"u8))
+            throw file.Bad("the file is only a pointer that git left in place of the weights; fetch them with git lfs pull or download the file itself");
+        if (start.TrimStart(" \t\r\n\uFEFF"u8).StartsWith("<"u8)) throw file.Bad("the file is a web page, not weights; the download failed, repeat it");
+        if (start.StartsWith("GGUF"u8)) throw file.Bad("the file is GGUF; safetensors or a file of torch.save is needed, convert it or download another");
+        throw file.Bad($"the file begins with the bytes {Convert.ToHexString(start[..SafetensorsHeader.LengthBytes])}, " +
+            "as neither safetensors nor a file of torch.save does; it is damaged or of another format, download it again");
+    }
 }

@@ -90,7 +90,8 @@ public class SafetensorsReaderTests
         Assert.Equal("m.safetensors: the file is empty; download it again.", Error([]));
         Assert.StartsWith("m.safetensors: the file has 3 bytes;", Error([1, 0, 0]));
         Assert.Contains("its header would have 100 bytes, but the whole file has 10; it is cut short", Error([100, 0, 0, 0, 0, 0, 0, 0, .. "{}"u8]));
-        Assert.Contains("would have 18446744073709551615 bytes", Error([255, 255, 255, 255, 255, 255, 255, 255, .. "{}"u8]));
+        Assert.Contains("would have 4294967295 bytes", Error([255, 255, 255, 255, 0, 0, 0, 0, .. "{}"u8]));
+        Assert.Contains("the file begins with the bytes FFFFFFFFFFFFFFFF", Error([255, 255, 255, 255, 255, 255, 255, 255, .. "{}"u8]));
     }
 
     [Fact]

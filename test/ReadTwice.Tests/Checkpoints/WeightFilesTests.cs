@@ -87,11 +87,16 @@ public sealed class WeightFilesTests : IDisposable
     [Theory]
     [InlineData("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "the file is only a pointer that git left")]
     [InlineData("<!DOCTYPE html><html>", "the file is a web page, not weights")]
-    [InlineData("\n<html>", "the file is a web page, not weights")]
+    [InlineData("\n <html></html>", "the file is a web page, not weights")]
     [InlineData("GGUF\u0003\0\0\0", "the file is GGUF;")]
-    [InlineData("Entry not found", "as a safetensors file its header would have ")]
+    [InlineData("Entry not found", "the file begins with the bytes 456E747279206E6F, as neither safetensors nor a file of torch.save does")]
+    [InlineData("\u0080\u0004\u0095\0\0\0\0\0}.", "the file begins with the bytes C28004")]
     public void What_is_no_weights_is_called_by_its_name(string content, string message) =>
         Assert.StartsWith($"model.safetensors: {message}", Error(folder.Write("model.safetensors", content)));
+
+    [Fact]
+    public void A_pickle_of_anything_is_not_run() =>
+        Assert.StartsWith("a.bin: the file is a pickle, but not of torch.save;", Error(folder.Write("a.bin", [0x80, 4, .. "cos\nsystem\n"u8])));
 
     [Fact]
     public void A_header_that_begins_like_a_web_page_is_still_a_header()
