@@ -91,6 +91,9 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     /// <summary>The size of the parameters in the types they are kept in, in bytes.</summary>
     public long WeightBytes => parameters().Sum(parameter => parameter.numel() * parameter.element_size());
 
+    /// <summary>The parameters under our names, by which a <see cref="CheckpointFamily"/> finds theirs; a tied matrix once.</summary>
+    public IReadOnlyList<(string Name, Parameter Parameter)> NamedParameters => source.Made;
+
     /// <summary>The blocks, first to last.</summary>
     public IReadOnlyList<SequenceModule> Blocks => [.. blocks];
 
@@ -118,6 +121,18 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
         var logits = Head(Stream(tokens, state, prefixLength));
         state.Advance(tokens, logits.select(1, -1));
         return logits.MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Scores what may stand at chosen positions of texts read from the start: training scores only what has a label.</summary>
+    /// <param name="tokens">Token ids, [B, T].</param>
+    /// <param name="prefixLength">How many of them are read in both directions.</param>
+    /// <param name="positions">Indices into B·T, [n], int64.</param>
+    /// <returns>[n, vocabulary].</returns>
+    public Tensor LogitsAt(Tensor tokens, long prefixLength, Tensor positions)
+    {
+        using var scope = NewDisposeScope();
+        using var state = NewState(tokens.size(0));
+        return Head(Stream(tokens, state, prefixLength).flatten(0, 1).index_select(0, positions)).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>

@@ -1,7 +1,5 @@
 #pragma warning disable
 namespace ReadTwice { 
-public static class HfTokenizer { public static Tokenizer FromFolder(string f) => throw new InvalidDataException("stub"); }
-public static class AtomicFile { public static void Write(string f, Action<Stream> w) => throw new InvalidDataException("stub"); }
 public class ByteTokenizer : Tokenizer {
  public override int VocabularySize => 257; public override int? EndOfText => 256; public override string Hash => new string('b', 64);
  public override IReadOnlyList<int> Encode(string text) => System.Text.Encoding.UTF8.GetBytes(text).Select(b => (int)b).ToArray();
@@ -14,5 +12,4 @@ public class ByteTokenizer : Tokenizer {
 namespace ReadTwice.Hub { public record HubSettings { public static HubSettings FromEnvironment() => new(); }
 public class HubClient(HubSettings s) : IDisposable { public string? Resolve(string n) => null; public Task<string> Pull(string a, string b, IProgress<double> p, CancellationToken c) => throw new InvalidDataException("stub"); public void Dispose(){} } }
 namespace ReadTwice.Documents { public static class DocumentText { public static string Load(string p) => File.ReadAllText(p); } }
-namespace ReadTwice.Checkpoints { public static class SafetensorsWriter { public static void Write(Stream s, IDictionary<string,string> m, object[] t) {} } }
-namespace ReadTwice.Native { internal static partial class TensorMemory { public static object ToWrite(string n, TorchSharp.torch.Tensor t) => n; } }
+namespace ReadTwice.Native { internal static unsafe partial class TensorMemory { public static ReadTwice.Checkpoints.TensorToWrite ToWrite(string n, TorchSharp.torch.Tensor t) => new(n, TypeOf(t.dtype), t.shape, (o, l) => new ReadOnlySpan<byte>((byte*)Data(t.Handle) + o, l)); } }

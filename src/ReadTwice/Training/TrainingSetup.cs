@@ -1,0 +1,45 @@
+using ReadTwice.Checkpoints;
+using TorchSharp;
+using TorchSharp.Modules;
+using static TorchSharp.torch;
+
+namespace ReadTwice.Training;
+
+/// <summary>How a model's parameters start, and which of them decay.</summary>
+public static class TrainingSetup
+{
+    /// <summary>The parameters as the optimiser keeps them, in the groups of the authors' code.</summary>
+    /// <remarks>
+    /// Embeddings, biases, and Mamba's decays and skips do not decay; matrices and the filters of convolutions do. Norms do in the
+    /// authors' code, which looks for other classes of norms than it has.
+    /// </remarks>
+    public static IReadOnlyList<TrainedParameter> Parameters(LanguageModel model, bool decayNorms) =>
+        [.. model.NamedParameters.Select(named => new TrainedParameter(named.Name, named.Parameter, Decays(named.Name, named.Parameter, decayNorms)))];
+
+    /// <summary>Draws the matrices of linear layers and the embedding anew, those into the residual stream smaller.</summary>
+    /// <remarks>Every other parameter starts as its layer says. The parameters are drawn in order, so a seed gives the same model.</remarks>
+    public static void Draw(LanguageModel model, double deviation, int seed)
+    {
+        using var scope = NewDisposeScope();
+        using var inference = no_grad();
+        manual_seed(seed);
+        int layers = model.Blocks.Count;
+        foreach (var (name, parameter) in model.NamedParameters)
+            if (IsMatrix(name, parameter))
+                parameter.copy_(empty(parameter.shape).normal_(0, IntoResidual(name) ? deviation / Math.Sqrt(2 * layers) : deviation));
+    }
+
+    private static bool IsMatrix(string name, Parameter parameter) =>
+        parameter.dim() == 2 && name.EndsWith(".weight", StringComparison.Ordinal) && !name.EndsWith(".dt_proj.weight", StringComparison.Ordinal);
+
+    private static bool IntoResidual(string name) => residual.Any(end => name.EndsWith(end, StringComparison.Ordinal));
+
+    private static bool Decays(string name, Parameter parameter, bool decayNorms)
+    {
+        if (name.StartsWith("embedding.", StringComparison.Ordinal) || name.StartsWith("positions.", StringComparison.Ordinal)) return false;
+        if (parameter.dim() == 1) return decayNorms && name.EndsWith(".weight", StringComparison.Ordinal) || decayNorms && name == "norm.weight";
+        return !name.EndsWith(".A_log", StringComparison.Ordinal);
+    }
+
+    private static readonly string[] residual = [".mixer.output.weight", ".mixer.out_proj.weight", ".mlp.fc2.weight", ".mlp.down.weight"];
+}
