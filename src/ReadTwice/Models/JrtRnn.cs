@@ -56,6 +56,7 @@ public sealed class PrefixLinearAttention(TaylorAttentionConfig config, WeightSo
     public override Tensor forward(Tensor x, Pass pass)
     {
         using var scope = NewDisposeScope();
+        if (pass.IsWhole) return OfWhole(x, pass.PrefixLength).MoveToOuterDisposeScope();
         var (S, z) = (pass.State["S"], pass.State["z"]);
         var k = Heads(key.call(x), config.K);
 
@@ -75,6 +76,15 @@ public sealed class PrefixLinearAttention(TaylorAttentionConfig config, WeightSo
         (var o, pass.State["S"], pass.State["z"]) = Ops.TaylorAttention(
             Heads(query.call(x), config.K), k, Heads(value.call(x), config.V), S, z, config.Scale, config.Epsilon, pass.MaskUnlessPublished);
         return output.call(o.flatten(2)).MoveToOuterDisposeScope();
+    }
+
+    private Tensor OfWhole(Tensor x, long prefixLength)
+    {
+        var prefix = x.narrow(1, 0, prefixLength);
+        var o = Ops.TaylorAttentionOfWhole(
+            Heads(query.call(x), config.K), Heads(key.call(x), config.K), Heads(value.call(x), config.V), config.Scale, config.Epsilon,
+            prefixLength == 0 ? null : (Heads(prefixKey.call(prefix), config.K), Heads(prefixValue.call(prefix), config.V)));
+        return output.call(o.flatten(2));
     }
 
     // The authors apply a mask only to a piece of several tokens that lies within the prefix.

@@ -23,9 +23,18 @@ public static class PrefixLoss
     {
         using var scope = NewDisposeScope();
         var tokens = tensor(batch.Tokens, [batch.B, batch.T]);
+        long prefix = model.EncoderLength == 0 ? 0 : batch.PrefixLength;
+        var (loss, parts) = Of(positions => model.LogitsAt(tokens, prefix, positions), batch, maskWeight);
+        return (loss.MoveToOuterDisposeScope(), parts);
+    }
+
+    /// <summary>The same from any scores: those of positions, [n] indices into B·T -> [n, vocabulary].</summary>
+    internal static (Tensor Loss, LossParts Parts) Of(Func<Tensor, Tensor> logitsAt, TrainingBatch batch, double maskWeight)
+    {
+        using var scope = NewDisposeScope();
         Label[] labels = [.. batch.Next, .. batch.Masked];
         if (labels.Length == 0) throw new ArgumentException("The batch has nothing to predict; sequences with text after the prefix are needed.");
-        var logits = model.LogitsAt(tokens, model.EncoderLength == 0 ? 0 : batch.PrefixLength, tensor([.. labels.Select(label => label.Position)]));
+        var logits = logitsAt(tensor([.. labels.Select(label => label.Position)]));
         var right = tensor([.. labels.Select(label => label.Id)]);
         var losses = nn.functional.cross_entropy(logits, right, reduction: nn.Reduction.None);                  // [n]
 

@@ -70,6 +70,7 @@ public sealed class Trainer : IDisposable
         {
             Export.Require(checkpoint.Family);
             TrainingSetup.Draw(Model, config.FirstDeviation, config.Seed);
+            if (config.StartsRecalling) RecallStart.Apply(Model, config.FirstDeviation);
             parameters = TrainingSetup.Parameters(Model, config.DecayNorms);
             averages = config.Average == 0 ? [] : [.. parameters.Select(parameter => parameter.Value.ToArray())];
             rules = new(config.Objective, (int)Model.VocabularyRows - 1)

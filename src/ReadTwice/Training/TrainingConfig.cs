@@ -60,6 +60,9 @@ public sealed record TrainingConfig
     /// <summary>Standard deviation of the first matrices; those into the residual stream are divided by √(2 layers).</summary>
     public double FirstDeviation { get; init; } = 0.02;
 
+    /// <summary>Whether linear attention starts as <see cref="RecallStart"/> has it.</summary>
+    public bool StartsRecalling { get; init; }
+
     /// <summary>Decides the first weights, the order of the sequences and the masks.</summary>
     public int Seed { get; init; } = 1111;
 
@@ -112,6 +115,7 @@ public sealed record TrainingConfig
             Clip = Within(json, "clip", json.Double("clip", 1), 0, double.MaxValue),
             Average = Within(json, "average", json.Double("average", 0), 0, 1),
             FirstDeviation = Within(json, "first_deviation", json.Double("first_deviation", 0.02), 0, 1),
+            StartsRecalling = ReadStart(json),
             Seed = (int)Within(json, "seed", json.Long("seed", 1111), 0, int.MaxValue),
             Bfloat16 = ReadType(json),
             SaveEvery = (long)Within(json, "save_every", json.Long("save_every", 100), 1, long.MaxValue),
@@ -126,7 +130,7 @@ public sealed record TrainingConfig
     private static readonly string[] known =
     [
         "model", "phases", "objective", "batch_tokens", "accumulation", "peak_rate", "final_rate", "warm_up", "mask_rate", "mask_weight", "answer_weight",
-        "beta1", "beta2", "epsilon", "weight_decay", "decay_norms", "clip", "average", "first_deviation", "seed", "dtype", "save_every", "validation",
+        "beta1", "beta2", "epsilon", "weight_decay", "decay_norms", "clip", "average", "first_deviation", "start", "seed", "dtype", "save_every", "validation",
     ];
 
     private static TrainingPhase[] ReadPhases(ConfigJson json)
@@ -145,6 +149,13 @@ public sealed record TrainingConfig
         "prefix-next-token" => Objective.PrefixNextToken,
         "masked-prefix" => Objective.MaskedPrefix,
         var other => throw new InvalidDataException($"{json.Where("objective")} is \"{OneLine.Of(other)}\"; known: next-token, prefix-next-token, masked-prefix."),
+    };
+
+    private static bool ReadStart(ConfigJson json) => json.String("start", "random") switch
+    {
+        "random" => false,
+        "recall" => true,
+        var other => throw new InvalidDataException($"{json.Where("start")} is \"{OneLine.Of(other)}\"; known: random, recall."),
     };
 
     private static bool ReadType(ConfigJson json) => json.String("dtype", "f32") switch

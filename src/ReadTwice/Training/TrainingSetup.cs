@@ -32,7 +32,8 @@ public static class TrainingSetup
     private static bool IsMatrix(string name, Parameter parameter) =>
         parameter.dim() == 2 && name.EndsWith(".weight", StringComparison.Ordinal) && !name.EndsWith(".dt_proj.weight", StringComparison.Ordinal);
 
-    private static bool IntoResidual(string name) => residual.Any(end => name.EndsWith(end, StringComparison.Ordinal));
+    /// <summary>Whether a matrix writes into the residual stream.</summary>
+    internal static bool IntoResidual(string name) => residual.Any(end => name.EndsWith(end, StringComparison.Ordinal));
 
     private static bool Decays(string name, Parameter parameter, bool decayNorms)
     {
