@@ -19,6 +19,9 @@ internal static class Jrt
             InfoCommand.Make(terminal),
             PullCommand.Make(terminal),
             VerifyCommand.Make(terminal),
+            TokenizerCommand.Make(terminal),
+            PrepareCommand.Make(terminal),
+            TrainCommand.Make(terminal),
         };
         var parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
