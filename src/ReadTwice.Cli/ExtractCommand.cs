@@ -41,16 +41,16 @@ internal static class ExtractCommand
         return command;
     }
 
-    private static List<Row> Run(
+    private static List<Extract> Run(
         Terminal terminal, string[] documents, IReadOnlyList<string> fields, Reading reading, Continuation how,
         Reader reader, Journal journal, CancellationToken cancel) => terminal.WithProgress("extracting", progress =>
     {
-        var rows = new List<Row>();
+        var rows = new List<Extract>();
         foreach (string document in documents)
         {
             if (!journal.Done.TryGetValue(document, out var row))
             {
-                row = Extract(document, fields, reading, how, reader, cancel);
+                row = FromDocument(document, fields, reading, how, reader, cancel);
                 journal.Add(row);
             }
             rows.Add(row);
@@ -59,7 +59,7 @@ internal static class ExtractCommand
         return rows;
     });
 
-    private static Row Extract(
+    private static Extract FromDocument(
         string document, IReadOnlyList<string> fields, Reading reading, Continuation how, Reader reader, CancellationToken cancel)
     {
         try
@@ -94,4 +94,4 @@ internal static class ExtractCommand
 }
 
 /// <summary>One document's values, in the order of the fields, or why there are none.</summary>
-internal sealed record Row(string Document, IReadOnlyList<string> Values, string? Error);
+internal sealed record Extract(string Document, IReadOnlyList<string> Values, string? Error);

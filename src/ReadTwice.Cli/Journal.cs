@@ -9,19 +9,19 @@ internal sealed class Journal : IDisposable
 {
     private readonly string path;
     private readonly StreamWriter writer;
-    private readonly Dictionary<string, Row> done;
+    private readonly Dictionary<string, Extract> done;
 
-    private Journal(string path, StreamWriter writer, Dictionary<string, Row> done) => (this.path, this.writer, this.done) = (path, writer, done);
+    private Journal(string path, StreamWriter writer, Dictionary<string, Extract> done) => (this.path, this.writer, this.done) = (path, writer, done);
 
     /// <summary>Rows of an earlier run with the same settings; those that had failed are tried again.</summary>
-    public IReadOnlyDictionary<string, Row> Done => done;
+    public IReadOnlyDictionary<string, Extract> Done => done;
 
     /// <summary>Opens the journal of a table, and takes over an earlier one if model, fields and settings are the same.</summary>
     public static Journal Open(string table, string settings)
     {
         string path = table + ".unfinished";
         string key = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(settings)));
-        var done = new Dictionary<string, Row>();
+        var done = new Dictionary<string, Extract>();
         if (File.Exists(path))
         {
             var lines = File.ReadLines(path).ToList();
@@ -29,15 +29,17 @@ internal sealed class Journal : IDisposable
                 foreach (string line in lines.Skip(1))
                     if (Parse(line) is { Error: null } row) done[row.Document] = row;
         }
-        var writer = new StreamWriter(path, append: false) { AutoFlush = true };
-        var journal = new Journal(path, writer, done);
-        writer.WriteLine(key);
-        foreach (var row in done.Values) journal.Add(row);
-        return journal;
+        AtomicFile.Write(path, stream =>
+        {
+            using var kept = new StreamWriter(stream, leaveOpen: true);
+            kept.WriteLine(key);
+            foreach (var row in done.Values) kept.WriteLine(JsonSerializer.Serialize(row));
+        });
+        return new(path, new StreamWriter(path, append: true) { AutoFlush = true }, done);
     }
 
     /// <summary>Notes a row; it is on disk when this returns.</summary>
-    public void Add(Row row) => writer.WriteLine(JsonSerializer.Serialize(row));
+    public void Add(Extract row) => writer.WriteLine(JsonSerializer.Serialize(row));
 
     /// <summary>The table is whole: nothing is left to go on with.</summary>
     public void Delete()
@@ -50,11 +52,11 @@ internal sealed class Journal : IDisposable
     public void Dispose() => writer.Dispose();
 
     // The last line may be cut short where the program was killed.
-    private static Row? Parse(string line)
+    private static Extract? Parse(string line)
     {
         try
         {
-            return JsonSerializer.Deserialize<Row>(line);
+            return JsonSerializer.Deserialize<Extract>(line);
         }
         catch (JsonException)
         {

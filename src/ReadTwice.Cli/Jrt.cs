@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 
 namespace ReadTwice.Cli;
 
@@ -22,11 +23,13 @@ internal static class Jrt
             TokenizerCommand.Make(terminal),
             PrepareCommand.Make(terminal),
             TrainCommand.Make(terminal),
+            EvalCommand.Make(terminal),
+            BenchCommand.Make(terminal),
         };
         var parsed = root.Parse(args);
-        if (parsed.Errors.Count > 0)
+        if (WrongUse(parsed, args) is { } wrong)
         {
-            terminal.Error.WriteLine($"{parsed.Errors[0].Message} See: jrt {(parsed.CommandResult.Command == root ? "" : parsed.CommandResult.Command.Name + " ")}--help");
+            terminal.Error.WriteLine($"{OneLine(wrong)} See: jrt {(parsed.CommandResult.Command == root ? "" : parsed.CommandResult.Command.Name + " ")}--help");
             return Misused;
         }
         try
@@ -43,6 +46,16 @@ internal static class Jrt
             terminal.Error.WriteLine(OneLine(e.Message));
             return Failed;
         }
+    }
+
+    // The parser takes an option that a command has not for one of its arguments; only after -- can it be meant as one.
+    private static string? WrongUse(ParseResult parsed, string[] args)
+    {
+        if (parsed.Errors.Count > 0) return parsed.Errors[0].Message;
+        if (args.Contains("--")) return null;
+        var option = parsed.CommandResult.Children.OfType<ArgumentResult>().SelectMany(argument => argument.Tokens)
+            .FirstOrDefault(token => token.Value.StartsWith("--", StringComparison.Ordinal));
+        return option is null ? null : $"{option.Value} is no option of this command.";
     }
 
     /// <summary>Whether an error tells of wrong input or of the machine, and not of a mistake of ours.</summary>

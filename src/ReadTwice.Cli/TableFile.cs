@@ -17,9 +17,9 @@ internal sealed class TableFile
 
     private static readonly JsonSerializerOptions json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    private readonly Action<Stream, IReadOnlyList<string>, IReadOnlyList<Row>> write;
+    private readonly Action<Stream, IReadOnlyList<string>, IReadOnlyList<Extract>> write;
 
-    private TableFile(string path, Action<Stream, IReadOnlyList<string>, IReadOnlyList<Row>> write) => (Path, this.write) = (path, write);
+    private TableFile(string path, Action<Stream, IReadOnlyList<string>, IReadOnlyList<Extract>> write) => (Path, this.write) = (path, write);
 
     /// <summary>Where it lies.</summary>
     public string Path { get; }
@@ -39,19 +39,19 @@ internal sealed class TableFile
     }
 
     /// <summary>Writes the table: document, the fields, error.</summary>
-    public void Write(IReadOnlyList<string> fields, IReadOnlyList<Row> rows) => AtomicFile.Write(Path, stream => write(stream, fields, rows));
+    public void Write(IReadOnlyList<string> fields, IReadOnlyList<Extract> rows) => AtomicFile.Write(Path, stream => write(stream, fields, rows));
 
     private static IReadOnlyList<string> Columns(IReadOnlyList<string> fields) => [Document, .. fields, Error];
 
-    private static string[] Cells(Row row) => [row.Document, .. row.Values, row.Error ?? ""];
+    private static string[] Cells(Extract row) => [row.Document, .. row.Values, row.Error ?? ""];
 
-    private static void Csv(Stream stream, IReadOnlyList<string> fields, IReadOnlyList<Row> rows)
+    private static void Csv(Stream stream, IReadOnlyList<string> fields, IReadOnlyList<Extract> rows)
     {
         using var csv = CsvWriter.Create(stream, leaveOpen: true);
         foreach (string[] line in rows.Select(Cells).Prepend([.. Columns(fields)])) csv.WriteRecord(line);
     }
 
-    private static void Jsonl(Stream stream, IReadOnlyList<string> fields, IReadOnlyList<Row> rows)
+    private static void Jsonl(Stream stream, IReadOnlyList<string> fields, IReadOnlyList<Extract> rows)
     {
         using var writer = new StreamWriter(stream, leaveOpen: true) { NewLine = "\n" };
         foreach (var row in rows)
@@ -61,7 +61,7 @@ internal sealed class TableFile
         }
     }
 
-    private static void Parquet(Stream stream, IReadOnlyList<string> fields, IReadOnlyList<Row> rows)
+    private static void Parquet(Stream stream, IReadOnlyList<string> fields, IReadOnlyList<Extract> rows)
     {
         var columns = Columns(fields).Select(name => new DataField<string>(name)).ToArray();
         WriteAsync().GetAwaiter().GetResult();   // no tensors here; the file system is all that is waited for

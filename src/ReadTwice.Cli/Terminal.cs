@@ -34,6 +34,9 @@ internal sealed record Terminal(TextWriter Out, TextWriter Error, TextReader In,
     /// <summary>Writes a result as JSON on one line.</summary>
     public void WriteJson<T>(T result) => Out.WriteLine(JsonSerializer.Serialize(result, json));
 
+    /// <summary>Writes a result as JSON to a file.</summary>
+    public static void WriteJson<T>(Stream stream, T result) => JsonSerializer.Serialize(stream, result, json);
+
     /// <summary>Writes a table of results; plain and unwrapped where no person watches.</summary>
     public void WriteTable(Table table)
     {

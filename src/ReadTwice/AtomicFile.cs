@@ -24,7 +24,8 @@ public static class AtomicFile
         {
             Remove(temporary);
             if (failure is IOException or UnauthorizedAccessException)
-                throw new IOException($"{path} could not be written: {failure.Message}", failure);
+                throw new IOException(
+                    $"{path} could not be written: {failure.Message.Replace(temporary, path, StringComparison.Ordinal)}", failure);
             throw;
         }
     }

@@ -59,7 +59,8 @@ public sealed class Generator(ILanguageModel model, Tokenizer tokenizer)
             int n = Math.Min(Math.Max(Piece, at == 0 ? prefix : 0), tokens.Count - at);
             using var piece = tensor(Ids(tokens, at, n)).unsqueeze(0);   // [1, n]
             model.Prefill(piece, state, at == 0 ? prefix : 0).Dispose();
-            progress?.Report(at += n);
+            at += n;
+            progress?.Report(at);
         }
     }
 

@@ -86,10 +86,10 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     public long StateBytesPerToken => blocks.Sum(block => block.StateBytesPerToken);
 
     /// <summary>How many numbers the model has learned; a matrix that serves as embedding and output is counted once.</summary>
-    public long ParameterCount => source.Made.Sum(made => made.Parameter.numel());
+    public long ParameterCount => parameters().Sum(parameter => parameter.numel());
 
     /// <summary>The size of the parameters in the types they are kept in, in bytes.</summary>
-    public long WeightBytes => source.Made.Sum(made => made.Parameter.numel() * made.Parameter.element_size());
+    public long WeightBytes => parameters().Sum(parameter => parameter.numel() * parameter.element_size());
 
     /// <summary>The parameters under our names, by which a <see cref="CheckpointFamily"/> finds theirs; a tied matrix once.</summary>
     public IReadOnlyList<(string Name, Parameter Parameter)> NamedParameters => source.Made;
@@ -132,7 +132,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     {
         using var scope = NewDisposeScope();
         using var state = NewState(tokens.size(0));
-        return Head(Stream(tokens, state, prefixLength, isWhole: true).flatten(0, 1).index_select(0, positions)).MoveToOuterDisposeScope();
+        return Head(Stream(tokens, state, prefixLength).flatten(0, 1).index_select(0, positions)).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
@@ -154,17 +154,18 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     }
 
     // [B, T] -> [B, T, D]: the residual stream after the last block.
-    private Tensor Stream(Tensor tokens, RecurrentState state, long prefixLength, bool isWhole = false)
+    private Tensor Stream(Tensor tokens, RecurrentState state, long prefixLength)
     {
         Check(tokens, state, prefixLength);
         var x = embedding.call(tokens);
         var padding = PaddingOf(tokens, state);
         if (positions is not null) x = x + positions.call(At(tokens, state, padding));
         if (config.EmbeddingScale != 1) x = x * config.EmbeddingScale;
+        using var shared = new LayerState();
         for (int i = 0; i < blocks.Count; i++)
         {
             using var layer = NewDisposeScope();
-            var next = blocks[i].call(x, new Pass(state[i], state.Position, prefixLength, padding, isWhole)).MoveToOuterDisposeScope();
+            var next = blocks[i].call(x, new Pass(state[i], state.Position, prefixLength, padding, shared)).MoveToOuterDisposeScope();
             if (!is_grad_enabled()) x.Dispose();
             x = next;
         }

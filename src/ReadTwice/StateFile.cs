@@ -98,7 +98,9 @@ internal static class StateFile
         foreach (var (name, tensor) in tensors.OrderBy(entry => entry.Name, StringComparer.Ordinal))
         {
             hash.AppendData(Encoding.UTF8.GetBytes($"{name} {tensor.dtype} {string.Join(',', tensor.shape)}\n"));
-            TensorMemory.Read(tensor, hash.AppendData);
+            const long Part = 1 << 24;
+            long length = tensor.numel() * tensor.element_size();
+            for (long at = 0; at < length; at += Part) hash.AppendData(TensorMemory.Bytes(tensor, at, (int)Math.Min(Part, length - at)));
         }
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }

@@ -52,7 +52,9 @@ public sealed class AtomicFileTests : IDisposable
     public void A_place_that_cannot_be_written_is_named()
     {
         string absent = Path.Combine(folder.Path, "absent", "a.state");
-        Assert.StartsWith($"{absent} could not be written: ", Assert.Throws<IOException>(() => AtomicFile.Write(absent, _ => { })).Message);
+        string message = Assert.Throws<IOException>(() => AtomicFile.Write(absent, _ => { })).Message;
+        Assert.StartsWith($"{absent} could not be written: ", message);
+        Assert.DoesNotContain(".tmp", message);
         string taken = Path.Combine(folder.Path, "taken");
         Directory.CreateDirectory(taken);
         Assert.StartsWith($"{taken} could not be written: ", Assert.Throws<IOException>(() => AtomicFile.Write(taken, _ => { })).Message);

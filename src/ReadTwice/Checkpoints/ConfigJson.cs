@@ -62,8 +62,8 @@ public sealed partial class ConfigJson
         {
             int end = broken.Message.IndexOf(" LineNumber:", StringComparison.Ordinal);
             throw new InvalidDataException(
-                $"{name}: line {broken.LineNumber + 1}, column {broken.BytePositionInLine + 1} is not valid JSON; correct it or download the " +
-                $"file again. {OneLine.Of(end < 0 ? broken.Message : broken.Message[..end])}", broken);
+                $"{name}: line {broken.LineNumber + 1}, column {broken.BytePositionInLine + 1} is not valid JSON; correct it or " +
+                $"download the file again. {OneLine.Of(end < 0 ? broken.Message : broken.Message[..end])}", broken);
         }
         catch (Exception broken) when (broken is InvalidOperationException or ArgumentException)
         {
@@ -74,6 +74,9 @@ public sealed partial class ConfigJson
 
     /// <summary>Whether a key has a value.</summary>
     public bool Has(string key) => Find(key) is not null;
+
+    /// <summary>Whether a key is there with the value null, where that says something else than the key's absence.</summary>
+    public bool IsNull(string key) => values.TryGetValue(key, out var value) && value.ValueKind == JsonValueKind.Null;
 
     /// <summary>Whether a key's value is a text, where a config may give a number or a word.</summary>
     public bool IsString(string key) => Find(key) is { ValueKind: JsonValueKind.String };
@@ -109,9 +112,17 @@ public sealed partial class ConfigJson
     public ConfigJson? Object(string key)
     {
         if (Find(key) is not { } value) return null;
-        if (value.ValueKind != JsonValueKind.Object || BareWord(value) is not null) throw Wrong(Where(key), value, "an object in braces");
+        if (value.ValueKind != JsonValueKind.Object || BareWord(value) is not null)
+            throw Wrong(Where(key), value, "an object in braces");
         return new(Source, $"{path}{key}.", value);
     }
+
+    /// <summary>A list of objects, or null where the key is absent; an object that stands alone is a list of one.</summary>
+    public IReadOnlyList<ConfigJson>? Objects(string key) => Find(key) is { ValueKind: JsonValueKind.Object }
+        ? [Object(key)!]
+        : List(key, "an object in braces, or a list of such,", (item, where) => item.ValueKind == JsonValueKind.Object && BareWord(item) is null
+            ? new ConfigJson(Source, $"{where[(Source.Length + 2)..]}.", item)
+            : throw Wrong(where, item, "an object in braces"));
 
     /// <summary>A list of whole numbers, or null where the key is absent.</summary>
     public IReadOnlyList<long>? Longs(string key) => List(key, "a list of whole numbers", AsLong);
@@ -166,7 +177,8 @@ public sealed partial class ConfigJson
         return double.IsFinite(number) ? number : throw Wrong(where, value, "a number that fits 64 bits, or Infinity,");
     }
 
-    private static InvalidDataException Wrong(string where, JsonElement value, string need) => new($"{where} is {Show(value)}; {need} is needed.");
+    private static InvalidDataException Wrong(string where, JsonElement value, string need) =>
+        new($"{where} is {Show(value)}; {need} is needed.");
 
     private static string Show(JsonElement value)
     {

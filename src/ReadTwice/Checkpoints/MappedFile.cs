@@ -19,7 +19,8 @@ internal sealed unsafe class MappedFile : IDisposable
         using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
         Length = stream.Length;
         if (Length == 0) throw Bad("the file is empty; download it again");
-        file = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
+        file = MemoryMappedFile.CreateFromFile(
+            stream, mapName: null, capacity: 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
         view = file.CreateViewAccessor(0, Length, MemoryMappedFileAccess.Read);
         byte* start = null;
         view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
@@ -40,15 +41,19 @@ internal sealed unsafe class MappedFile : IDisposable
         ? new(Data + offset, length)
         : throw Bad($"{length} bytes are needed from byte {offset}, but the file has {Length}; it is cut short, download it again");
 
-    /// <summary>Where bytes of the file lie or, if no element of this size may lie there, where a copy lies that this owns.</summary>
-    /// <remarks>libtorch's vector loads take aligned elements for granted. Files seldom need the copy: writers align what they store.</remarks>
+    /// <summary>Where bytes of the file lie or, if no element of this size may lie there, where a copy of them lies.</summary>
+    /// <remarks>
+    /// libtorch's vector loads take aligned elements for granted. Files seldom need the copy, since writers align what they store;
+    /// it is freed with the rest.
+    /// </remarks>
     public byte* Aligned(long offset, long length, int elementSize)
     {
         Debug.Assert(offset >= 0 && length >= 0 && offset <= Length - length, "The caller checks bounds, to name what is wrong.");
         byte* start = Data + offset;
         if ((nuint)start % (nuint)elementSize == 0) return start;
         // Parts of an honest file do not overlap, so their copies are no larger than it.
-        if ((copied += length) > Length) throw Bad("parts of the file overlap and claim more bytes than it has; download it again");
+        if ((copied += length) > Length)
+            throw Bad("parts of the file overlap and claim more bytes than it has; download it again");
         byte* copy = (byte*)NativeMemory.AlignedAlloc((nuint)Math.Max(length, 1), sizeof(double));
         copies.Add((nint)copy);
         Buffer.MemoryCopy(start, copy, length, length);

@@ -2,8 +2,8 @@ namespace ReadTwice.Checkpoints;
 
 /// <summary>A dictionary as it was filled: a key may come twice, and the last counts.</summary>
 /// <remarks>
-/// The other things a pickle is read into are null, bool, long, double, string, a List for lists and sets, an array for tuples, and
-/// byte[] for bytes and for whole numbers over 64 bits.
+/// The other things a pickle is read into are null, bool, long, double, string, a List for lists and sets, an array for
+/// tuples, and byte[] for bytes and for whole numbers over 64 bits.
 /// </remarks>
 internal sealed class PickleDictionary
 {

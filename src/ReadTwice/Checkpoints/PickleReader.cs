@@ -3,9 +3,9 @@ using System.Text;
 
 namespace ReadTwice.Checkpoints;
 
-/// <summary>Reads a pickle as data. Python would run what it says; here it can make texts, numbers, lists and tensors, and nothing else.</summary>
+/// <summary>Reads a pickle as data: Python would run what it says, here it makes texts, numbers, lists and tensors.</summary>
 /// <remarks>
-/// What it costs grows with the pickle's length and nothing else: an instruction makes one object, and no object is walked through.
+/// What it costs grows with the pickle's length and nothing else: an instruction makes one object, and no object is walked.
 /// Whatever cannot be read throws <see cref="InvalidDataException"/>.
 /// </remarks>
 internal ref struct PickleReader(string file, ReadOnlySpan<byte> pickle)
@@ -96,7 +96,9 @@ internal ref struct PickleReader(string file, ReadOnlySpan<byte> pickle)
         switch (op)
         {
             case PickleOp.Proto:
-                if (Byte() is var protocol && protocol > NewestProtocol) throw Bad($"the pickle is of protocol {protocol}; 2 to {NewestProtocol} are read");
+                int protocol = Byte();
+                if (protocol > NewestProtocol)
+                    throw Bad($"the pickle is of protocol {protocol}; 2 to {NewestProtocol} are read");
                 break;
             case PickleOp.Frame: Take(8); break;
             case PickleOp.BinPut: memo[Byte()] = Top<object>("anything"); break;
@@ -121,7 +123,8 @@ internal ref struct PickleReader(string file, ReadOnlySpan<byte> pickle)
             case PickleOp.BinPersId: stack.Add(Storage(Pop())); break;
             case PickleOp.Reduce:
                 object?[] call = PopMany(2);
-                stack.Add(Call(call[0], call[1] as object?[] ?? throw Bad("the pickle calls a function with what is no tuple; download the file again")));
+                if (call[1] is not object?[] arguments) throw Bad("the pickle calls a function with what is no tuple; download it again");
+                stack.Add(Call(call[0], arguments));
                 break;
             // What is set on a dictionary, as PyTorch does to say which version a layer is of, is not needed.
             case PickleOp.Build: Pop(); Top<PickleDictionary>("a dictionary"); break;
@@ -131,11 +134,12 @@ internal ref struct PickleReader(string file, ReadOnlySpan<byte> pickle)
     }
 
     private readonly object Named(string module, string name) => PickleGlobals.Find($"{module}.{name}") ?? throw Bad(
-        $"the file refers to {OneLine.Of($"{module}.{name}")}; only tensors are read, a checkpoint never runs code. {PyTorchReader.SaveAgain}");
+        $"the file refers to {OneLine.Of($"{module}.{name}")}; only tensors are read, a checkpoint never runs code. " +
+        PyTorchReader.SaveAgain);
 
     private PickleStorage Storage(object? id)
     {
-        if (id is not object?[] { Length: >= 5 } parts || parts is not ["storage", PickleStorageType type, string key, _, long length, ..] ||
+        if (id is not object?[] parts || parts is not ["storage", PickleStorageType type, string key, _, long length, ..] ||
             length < 0 || parts.Length > 5 && parts[5] is not null)
             throw Bad("the pickle refers to something that is no storage of numbers; download the file again");
         var storage = new PickleStorage(key, type.Type, length);
@@ -151,15 +155,17 @@ internal ref struct PickleReader(string file, ReadOnlySpan<byte> pickle)
             new PickleTensor(storage, type, offset, Sizes(shape), Sizes(strides)),
         (PickleCall.TensorOfType, [PickleStorage storage, long offset, object?[] shape, object?[] strides, _, _, StoredType type, ..]) =>
             new PickleTensor(storage, type, offset, Sizes(shape), Sizes(strides)),
-        _ => throw Bad($"the pickle calls {(function is PickleCall call ? call : "what is no function")} with arguments that do not fit. {PyTorchReader.SaveAgain}"),
+        (PickleCall call, _) => throw Bad($"the pickle calls {call} with arguments that do not fit. {PyTorchReader.SaveAgain}"),
+        _ => throw Bad($"the pickle calls what is no function. {PyTorchReader.SaveAgain}"),
     };
 
     private readonly long[] Sizes(object?[] tuple)
     {
-        if (tuple.Length > TensorLayout.MostAxes) throw Bad($"a tensor has {tuple.Length} axes; at most {TensorLayout.MostAxes} are possible");
+        if (tuple.Length > TensorLayout.MostAxes)
+            throw Bad($"a tensor has {tuple.Length} axes; at most {TensorLayout.MostAxes} are possible");
         long[] sizes = new long[tuple.Length];
         for (int i = 0; i < sizes.Length; i++)
-            sizes[i] = tuple[i] is long and >= 0 ? (long)tuple[i]! : throw Bad("a tensor has a size or stride that is no whole number from 0");
+            sizes[i] = tuple[i] is long size and >= 0 ? size : throw Bad("a tensor has a size or stride that is no whole number from 0");
         return sizes;
     }
 
@@ -175,7 +181,8 @@ internal ref struct PickleReader(string file, ReadOnlySpan<byte> pickle)
     }
 
     private readonly object? Remembered(long index) =>
-        memo.TryGetValue(index, out object? value) ? value : throw Bad($"the pickle uses object {index} before it is there; download the file again");
+        memo.TryGetValue(index, out object? value)
+            ? value : throw Bad($"the pickle uses object {index} before it is there; download the file again");
 
     private readonly T Top<T>(string need) => stack.Count > Floor && stack[^1] is T top
         ? top : throw Bad($"the pickle needs {need} where there is none; download the file again");
@@ -214,7 +221,8 @@ internal ref struct PickleReader(string file, ReadOnlySpan<byte> pickle)
     private ReadOnlySpan<byte> Take(ulong count)
     {
         if (count > (ulong)(pickle.Length - Position))
-            throw Bad($"the pickle ends after {pickle.Length} bytes, {count} more are needed at {Position}; it is cut short, download the file again");
+            throw Bad($"the pickle ends after {pickle.Length} bytes, {count} more are needed at {Position}; it is cut short, " +
+                "download the file again");
         var taken = pickle.Slice(Position, (int)count);
         Position += (int)count;
         return taken;

@@ -61,8 +61,8 @@ internal sealed class SafetensorsHeader
     {
         if (headerLength > (ulong)(fileLength - LengthBytes))
             throw new InvalidDataException(
-                $"{file}: as a safetensors file its header would have {headerLength} bytes, but the whole file has {fileLength}; " +
-                "it is cut short or of another format. Download it again.");
+                $"{file}: as a safetensors file its header would have {headerLength} bytes, but the whole file has {fileLength}; it is " +
+                "cut short or of another format. Download it again.");
         if (headerLength > LargestHeader)
             throw new InvalidDataException($"{file}: the header has {headerLength} bytes; safetensors allows {LargestHeader}.");
         return (int)headerLength;
@@ -74,24 +74,28 @@ internal sealed class SafetensorsHeader
         if (value.ValueKind != JsonValueKind.Object) throw Bad(MetadataKey, "is not an object; texts by name are needed");
         foreach (var property in value.EnumerateObject())
             metadata[property.Name] = property.Value.ValueKind == JsonValueKind.String
-                ? property.Value.GetString()! : throw Bad(MetadataKey, $"gives {OneLine.Of(property.Name)} as no text; texts by name are needed");
+                ? property.Value.GetString()!
+                : throw Bad(MetadataKey, $"gives {OneLine.Of(property.Name)} as no text; texts by name are needed");
     }
 
     private Entry ReadEntry(string name, JsonElement value)
     {
-        if (value.ValueKind != JsonValueKind.Object) throw Bad(name, "is not an object; dtype, shape and data_offsets are needed");
+        if (value.ValueKind != JsonValueKind.Object)
+            throw Bad(name, "is not an object; dtype, shape and data_offsets are needed");
         if (!value.TryGetProperty("dtype", out var dtype) || dtype.ValueKind != JsonValueKind.String)
             throw Bad(name, "has no dtype; a text like \"F32\" is needed");
         if (!types.TryGetValue(dtype.GetString()!, out var type))
             throw Bad(name, $"holds {OneLine.Of(dtype.GetString()!)}, which is not known. Known: {string.Join(", ", types.Keys)}");
         long[] shape = Numbers(name, value, "shape"), offsets = Numbers(name, value, "data_offsets");
-        if (shape.Length > TensorLayout.MostAxes) throw Bad(name, $"has {shape.Length} axes; at most {TensorLayout.MostAxes} are possible");
+        if (shape.Length > TensorLayout.MostAxes)
+            throw Bad(name, $"has {shape.Length} axes; at most {TensorLayout.MostAxes} are possible");
         if (offsets.Length != 2) throw Bad(name, $"has {offsets.Length} data_offsets; begin and end are needed");
         var (begin, end) = (offsets[0], offsets[1]);
         if (end < begin) throw Bad(name, $"ends at byte {end}, before it begins at {begin}; download the file again");
         if (end > dataLength)
             throw Bad(name, $"ends at byte {end} of the data, of which the file has {dataLength}; it is cut short, download it again");
-        if (TensorLayout.Count(shape) is not { } count) throw Bad(name, $"is {TensorLayout.Show(shape)}, more than any file can hold");
+        if (TensorLayout.Count(shape) is not { } count)
+            throw Bad(name, $"is {TensorLayout.Show(shape)}, more than any file can hold");
         if (count * type.Size() != end - begin)
             throw Bad(name, $"has {end - begin} bytes; {NameOf(type)} {TensorLayout.Show(shape)} needs {count * type.Size()}");
         return new(type, shape, begin, end);
@@ -103,7 +107,8 @@ internal sealed class SafetensorsHeader
             throw Bad(name, $"has no {key}; a list of whole numbers is needed");
         return [.. value.EnumerateArray().Select(item =>
             item.ValueKind == JsonValueKind.Number && item.TryGetInt64(out long number) && number >= 0
-                ? number : throw Bad(name, $"has {OneLine.Of(item.GetRawText())} in its {key}; whole numbers from 0 are needed"))];
+                ? number
+                : throw Bad(name, $"has {OneLine.Of(item.GetRawText())} in its {key}; whole numbers from 0 are needed"))];
     }
 
     private void RequireNoGaps()
@@ -112,11 +117,14 @@ internal sealed class SafetensorsHeader
         string before = "";
         foreach (var (name, entry) in tensors.OrderBy(tensor => tensor.Value.Begin).ThenBy(tensor => tensor.Value.End))
         {
-            if (entry.Begin < reached) throw Bad(name, $"begins at byte {entry.Begin}, inside {OneLine.Of(before)}, which ends at {reached}; download the file again");
-            if (entry.Begin > reached) throw Bad(name, $"begins at byte {entry.Begin}; the tensors before it end at {reached}. Download the file again");
+            if (entry.Begin < reached)
+                throw Bad(name, $"begins at byte {entry.Begin}, inside {OneLine.Of(before)}, which ends at {reached}; download it again");
+            if (entry.Begin > reached)
+                throw Bad(name, $"begins at byte {entry.Begin}; the tensors before it end at {reached}. Download the file again");
             (reached, before) = (entry.End, name);
         }
-        if (reached != dataLength) throw Bad($"the tensors end at byte {reached} of the data, of which the file has {dataLength}; download it again");
+        if (reached != dataLength)
+            throw Bad($"the tensors end at byte {reached} of the data, of which the file has {dataLength}; download it again");
     }
 
     private InvalidDataException Bad(string what) => new($"{file}: {what}.");

@@ -9,7 +9,8 @@ internal static unsafe class SafetensorsReader
     public static IEnumerable<StoredTensor> Read(MappedFile file, out IReadOnlyDictionary<string, string> metadata)
     {
         if (file.Length < SafetensorsHeader.LengthBytes)
-            throw file.Bad($"the file has {file.Length} bytes; safetensors begins with a length of {SafetensorsHeader.LengthBytes}. Download it again");
+            throw file.Bad(
+                $"the file has {file.Length} bytes; safetensors begins with a length of {SafetensorsHeader.LengthBytes}. Download it again");
         ulong claimed = BinaryPrimitives.ReadUInt64LittleEndian(file.Span(0, SafetensorsHeader.LengthBytes));
         int length = SafetensorsHeader.RequireLength(file.Name, claimed, file.Length);
         long start = SafetensorsHeader.LengthBytes + length;

@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace ReadTwice.Checkpoints;
 
-/// <summary>Gives a part of a tensor's bytes, little-endian; called for one part after the other, from the first byte to the last.</summary>
+/// <summary>Gives a part of a tensor's bytes, little-endian; called for one part after the other, from first to last.</summary>
 /// <param name="offset">Where the part begins.</param>
 /// <param name="length">How many bytes it has.</param>
 public delegate ReadOnlySpan<byte> BytesAt(long offset, int length);
@@ -19,12 +19,14 @@ public sealed record TensorToWrite(string Name, StoredType Type, IReadOnlyList<l
         : this(name, type, shape, (offset, length) => bytes.Span.Slice((int)offset, length))
     {
         if (bytes.Length != ByteLength)
-            throw new ArgumentException($"{name} holds {bytes.Length} bytes; {type} {TensorLayout.Show(shape)} needs {ByteLength}.", nameof(bytes));
+            throw new ArgumentException(
+                $"{name} holds {bytes.Length} bytes; {type} {TensorLayout.Show(shape)} needs {ByteLength}.", nameof(bytes));
     }
 
     /// <summary>How many bytes it has.</summary>
     public long ByteLength => TensorLayout.Count(Shape) is { } count
-        ? count * Type.Size() : throw new ArgumentException($"{Name} is {TensorLayout.Show(Shape)}; sizes from 0 that memory can hold are needed.");
+        ? count * Type.Size()
+        : throw new ArgumentException($"{Name} is {TensorLayout.Show(Shape)}; sizes from 0 that memory can hold are needed.");
 }
 
 /// <summary>Writes safetensors files: equal tensors in equal order give equal bytes.</summary>
@@ -63,7 +65,8 @@ public static class SafetensorsWriter
             long end = 0;
             foreach (var tensor in tensors)
             {
-                if (!names.Add(tensor.Name)) throw new ArgumentException($"{tensor.Name} is given twice or reserved; each tensor needs a name of its own.");
+                if (!names.Add(tensor.Name))
+                    throw new ArgumentException($"{tensor.Name} is given twice or reserved; each tensor needs a name of its own.");
                 Write(json, tensor, end, end += tensor.ByteLength);
             }
             json.WriteEndObject();
@@ -99,7 +102,8 @@ public static class SafetensorsWriter
         {
             int length = (int)Math.Min(left, Part);
             var bytes = tensor.Bytes(offset, length);
-            if (bytes.Length != length) throw new ArgumentException($"{tensor.Name} gave {bytes.Length} bytes where {length} are needed.");
+            if (bytes.Length != length)
+                throw new ArgumentException($"{tensor.Name} gave {bytes.Length} bytes where {length} are needed.");
             destination.Write(bytes);
             offset += length;
             left -= length;

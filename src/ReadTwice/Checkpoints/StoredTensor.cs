@@ -43,7 +43,8 @@ public sealed unsafe class StoredTensor
         (Name, File, Type, Shape, Strides) = (name, file, type, shape, strides);
         Data = data;
         Count = TensorLayout.Count(shape) ?? throw new ArgumentException($"{name} is too large.", nameof(shape));
-        ByteLength = (TensorLayout.Span(shape, strides) ?? throw new ArgumentException($"{name} is too large.", nameof(strides))) * type.Size();
+        long span = TensorLayout.Span(shape, strides) ?? throw new ArgumentException($"{name} is too large.", nameof(strides));
+        ByteLength = span * type.Size();
     }
 
     /// <summary>Its name in the file.</summary>

@@ -63,7 +63,9 @@ public sealed class WeightFiles : IDisposable
         {
             if (layout.FileOf.TryGetValue(tensor.Name, out string? named) && named != file.Name) continue;
             if (!tensors.TryAdd(tensor.Name, tensor))
-                throw new InvalidDataException($"{file.Name}: {OneLine.Of(tensor.Name)} is in {tensors[tensor.Name].File} too, and {layout.Source} does not say which counts.");
+                throw new InvalidDataException(
+                    $"{file.Name}: {OneLine.Of(tensor.Name)} is in {tensors[tensor.Name].File} too, and {layout.Source} " +
+                    "does not say which counts.");
         }
     }
 }

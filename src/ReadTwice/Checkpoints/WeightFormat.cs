@@ -16,16 +16,20 @@ internal static class WeightFormat
 
     // The upper half of the header's length is zero, and there is no text, pickle or other format that begins so.
     private static bool MayBeSafetensors(ReadOnlySpan<byte> start) =>
-        start.Length < SafetensorsHeader.LengthBytes || start.Slice(SafetensorsHeader.LengthBytes / 2, SafetensorsHeader.LengthBytes / 2).IndexOfAnyExcept((byte)0) < 0;
+        start.Length < SafetensorsHeader.LengthBytes || start[4..SafetensorsHeader.LengthBytes].IndexOfAnyExcept((byte)0) < 0;
 
     private static IEnumerable<StoredTensor> ReadOther(MappedFile file, ReadOnlySpan<byte> start)
     {
         if (start[0] == (byte)PickleOp.Proto && start[2..].StartsWith(PyTorchReader.LegacyMagic)) return PyTorchReader.ReadLegacy(file);
-        if (start[0] == (byte)PickleOp.Proto) throw file.Bad("the file is a pickle, but not of torch.save; save its tensors as safetensors");
+        if (start[0] == (byte)PickleOp.Proto)
+            throw file.Bad("the file is a pickle, but not of torch.save; save its tensors as safetensors");
         if (start.StartsWith("version https://git-lfs"u8))
-            throw file.Bad("the file is only a pointer that git left in place of the weights; fetch them with git lfs pull or download the file itself");
-        if (start.TrimStart(" \t\r\n\uFEFF"u8).StartsWith("<"u8)) throw file.Bad("the file is a web page, not weights; the download failed, repeat it");
-        if (start.StartsWith("GGUF"u8)) throw file.Bad("the file is GGUF; safetensors or a file of torch.save is needed, convert it or download another");
+            throw file.Bad("the file is only a pointer that git left in place of the weights; fetch them with git lfs pull, or download " +
+                "the file itself");
+        if (start.TrimStart(" \t\r\n\uFEFF"u8).StartsWith("<"u8))
+            throw file.Bad("the file is a web page, not weights; the download failed, repeat it");
+        if (start.StartsWith("GGUF"u8))
+            throw file.Bad("the file is GGUF; safetensors or a file of torch.save is needed, convert it or download another");
         throw file.Bad($"the file begins with the bytes {Convert.ToHexString(start[..SafetensorsHeader.LengthBytes])}, " +
             "as neither safetensors nor a file of torch.save does; it is damaged or of another format, download it again");
     }

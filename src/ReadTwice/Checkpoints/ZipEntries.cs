@@ -29,7 +29,8 @@ internal sealed class ZipEntries
     {
         long end = file.Length - EndLength, earliest = Math.Max(0, end - ushort.MaxValue);
         while (end >= earliest && !IsEnd(end)) end--;
-        if (end < earliest) throw file.Bad("the zip's directory, which stands at the end, is missing; the file is cut short, download it again");
+        if (end < earliest)
+            throw file.Bad("the zip's directory, which stands at the end, is missing; the file is cut short, download it again");
         if (end >= Locator64Length && UInt32(end - Locator64Length) == Locator64Signature)
         {
             var end64 = At(UInt64(file.Span(end - Locator64Length + 8, 8)), End64Length, End64Signature);
@@ -51,9 +52,11 @@ internal sealed class ZipEntries
         var extra = file.Span((long)position + DirectoryLength + nameLength, extraLength);
         ulong length = UInt32(entry[24..]), stored = UInt32(entry[20..]), local = UInt32(entry[42..]);
         Extend(extra, ref length, ref stored, ref local);
-        if ((UInt16(entry[8..]) & Encrypted) != 0) throw Bad(name, "is encrypted; unpack the file and save it again with torch.save");
+        if ((UInt16(entry[8..]) & Encrypted) != 0)
+            throw Bad(name, "is encrypted; unpack the file and save it again with torch.save");
         if (UInt16(entry[10..]) != 0 || stored != length)
-            throw Bad(name, $"is compressed (method {UInt16(entry[10..])}); PyTorch stores plain bytes, unpack the file and save it again with torch.save");
+            throw Bad(name, $"is compressed (method {UInt16(entry[10..])}); PyTorch stores plain bytes, unpack the file and " +
+                "save it again with torch.save");
         var header = At(local, LocalLength, LocalSignature);
         long offset = (long)local + LocalLength + UInt16(header[26..]) + UInt16(header[28..]);
         if (length > (ulong)file.Length || offset > file.Length - (long)length)

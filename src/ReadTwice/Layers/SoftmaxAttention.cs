@@ -93,7 +93,7 @@ public sealed class SlidingWindow(AttentionConfig config, Rotary rotary, long W)
     public Tensor Past(Tensor ring, long position)
     {
         using var scope = NewDisposeScope();
-        return (position < W ? ring.narrow(2, 0, position) : ring.roll(-(position % W), 2)).alias().MoveToOuterDisposeScope();
+        return (position < W ? ring.narrow(2, 0, position) : ring.roll(-Slot(position), 2)).alias().MoveToOuterDisposeScope();
     }
 
     // The newest W of what is at hand, laid so that position p is in slot p mod W.
@@ -103,8 +103,10 @@ public sealed class SlidingWindow(AttentionConfig config, Rotary rotary, long W)
         var newest = ordered.narrow(2, ordered.size(2) - n, n);
         return n < W
             ? nn.functional.pad(newest, [0, 0, 0, W - n])
-            : newest.roll(position % W, 2);
+            : newest.roll(Slot(position), 2);
     }
+
+    private long Slot(long position) => W == 0 ? 0 : position % W;   // an empty ring has none
 
     private Tensor Heads(Tensor x, long heads) => x.unflatten(2, [heads, config.E]).transpose(1, 2);   // [B, heads, T, E]
 }

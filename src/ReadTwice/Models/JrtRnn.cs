@@ -56,35 +56,25 @@ public sealed class PrefixLinearAttention(TaylorAttentionConfig config, WeightSo
     public override Tensor forward(Tensor x, Pass pass)
     {
         using var scope = NewDisposeScope();
-        if (pass.IsWhole) return OfWhole(x, pass.PrefixLength).MoveToOuterDisposeScope();
-        var (S, z) = (pass.State["S"], pass.State["z"]);
         var k = Heads(key.call(x), config.K);
 
         // As published, the mask meets the keys before the feature map, and φ(0) = (1, 0, ..) keeps a weight of one.
         var zeroed = PublishedMask(pass, x.size(1));
         if (zeroed is not null) k = k * zeroed;
 
+        EncodedPrefix? encoded = null;
         if (pass.PrefixLength > 0)
         {
             var prefix = x.narrow(1, 0, pass.PrefixLength);
             var prefixK = Heads(prefixKey.call(prefix), config.K);
             if (zeroed is not null) prefixK = prefixK * zeroed.narrow(1, 0, pass.PrefixLength);
-            (S, z) = Ops.TaylorPrefix(
-                prefixK, Heads(prefixValue.call(prefix), config.V), S, z, pass.MaskUnlessPublished?.narrow(1, 0, pass.PrefixLength));
+            encoded = new(prefixK, Heads(prefixValue.call(prefix), config.V), pass.MaskUnlessPublished?.narrow(1, 0, pass.PrefixLength));
         }
 
         (var o, pass.State["S"], pass.State["z"]) = Ops.TaylorAttention(
-            Heads(query.call(x), config.K), k, Heads(value.call(x), config.V), S, z, config.Scale, config.Epsilon, pass.MaskUnlessPublished);
+            Heads(query.call(x), config.K), k, Heads(value.call(x), config.V),
+            pass.State["S"], pass.State["z"], config.Scale, config.Epsilon, pass.MaskUnlessPublished, encoded);
         return output.call(o.flatten(2)).MoveToOuterDisposeScope();
-    }
-
-    private Tensor OfWhole(Tensor x, long prefixLength)
-    {
-        var prefix = x.narrow(1, 0, prefixLength);
-        var o = Ops.TaylorAttentionOfWhole(
-            Heads(query.call(x), config.K), Heads(key.call(x), config.K), Heads(value.call(x), config.V), config.Scale, config.Epsilon,
-            prefixLength == 0 ? null : (Heads(prefixKey.call(prefix), config.K), Heads(prefixValue.call(prefix), config.V)));
-        return output.call(o.flatten(2));
     }
 
     // The authors apply a mask only to a piece of several tokens that lies within the prefix.

@@ -111,7 +111,8 @@ public static class Mamba
 {
     /// <summary>The original format of state-spaces, and HazyResearch's, with Mamba and attention layers.</summary>
     public static readonly CheckpointFamily StateSpaces = new(
-        "state-spaces Mamba", (config, _) => config.Has("d_model") && config.Has("n_layer") && !config.Has("model_type") && Layer(config) == "Mamba1",
+        "state-spaces Mamba",
+        (config, tensors) => config.Has("d_model") && config.Has("n_layer") && !config.Has("model_type") && Layer(config) == "Mamba1" && !Longhorn.HasTensors(tensors),
         (config, weights) => BuildStateSpaces(config, weights, "mamba", (D, w) => new MambaMixer(FromStateSpaces(config.Object("ssm_cfg"), D), w)),
         StateSpacesNames)
     {
@@ -138,7 +139,8 @@ public static class Mamba
     internal static string? Clean(string name) => CheckpointFamily.Standard(
         name.StartsWith("model.backbone.", StringComparison.Ordinal) || name == "model.lm_head.weight" ? name["model.".Length..] : name);
 
-    private static MambaConfig FromStateSpaces(ConfigJson? ssm, long D) => new(
+    /// <summary>The sizes that ssm_cfg gives; it may be absent.</summary>
+    internal static MambaConfig FromStateSpaces(ConfigJson? ssm, long D) => new(
         D, (long)((ssm?.Double("expand", 2) ?? 2) * D), ssm?.Long("d_state", 16) ?? 16, Rank(ssm, "dt_rank", D))
     {
         Taps = ssm?.Long("d_conv", 4) ?? 4,
@@ -184,7 +186,9 @@ public static class Mamba
         long H = attention?.Long("num_heads") ?? throw new InvalidDataException("config.json: attn_layer_idx names attention layers; attn_cfg.num_heads is needed.");
         if (!attention.Bool("causal", false))
             throw new InvalidDataException($"{attention.Where("causal")} is false; a language model needs causal attention.");
-        long E = Number("head_dim", D / H);
+        if (attention.Bool("rotary_emb_interleaved", false))
+            throw new InvalidDataException($"{attention.Where("rotary_emb_interleaved")} is true; only heads that turn by halves are known.");
+        long E = attention.Has("head_dim") ? attention.Long("head_dim") : Sizes.Divide(D, "channels (d_model)", H, "heads (attn_cfg.num_heads)");
         var heads = AttentionConfig.Of(H, Number("num_heads_kv", H), E);
         return new(new(D, heads with { Scale = attention.Double("softmax_scale", heads.Scale) }, QkvLayout.Fused)
         {

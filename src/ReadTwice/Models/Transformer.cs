@@ -37,6 +37,9 @@ public sealed record SelfAttentionConfig(long D, AttentionConfig Heads, QkvLayou
     /// <summary>Whether the output projection has a bias.</summary>
     public bool OutputBias { get; init; }
 
+    /// <summary>Factor of the keys, before rotary.</summary>
+    public double KeyScale { get; init; } = 1;
+
     /// <summary>Taps of a causal filter over queries, keys and values together, before rotary; 0 for none.</summary>
     public long Taps { get; init; }
 
@@ -97,12 +100,13 @@ public sealed class SelfAttention : SequenceMixer
     /// <inheritdoc/>
     public override IReadOnlyDictionary<string, Tensor> AsPublished(LayerState state, long position)
     {
-        if (window is null) return base.AsPublished(state, position);
-        return new Dictionary<string, Tensor>
-        {
-            ["key"] = window.Past(state["key"], position),
-            ["value"] = window.Past(state["value"], position),
-        };
+        var published = base.AsPublished(state, position).ToDictionary();
+        if (window is not null)
+            (published["key"], published["value"]) = (window.Past(state["key"], position), window.Past(state["value"], position));
+        // fla-org keeps them as [B, N, KeyHeads * E].
+        published["attn_k"] = published["key"].transpose(1, 2).flatten(2);
+        published["attn_v"] = published["value"].transpose(1, 2).flatten(2);
+        return published;
     }
 
     /// <inheritdoc/>
@@ -117,7 +121,7 @@ public sealed class SelfAttention : SequenceMixer
 
     private (Tensor Q, Tensor K, Tensor V, Tensor? Mlp) Project(Tensor x, Pass pass)
     {
-        if (qkv is null) return (q!.call(x), k!.call(x), v!.call(x), null);
+        if (qkv is null) return (q!.call(x), config.KeyScale == 1 ? k!.call(x) : k!.call(x) * config.KeyScale, v!.call(x), null);
         var (H, keyHeads, E, _) = config.Heads;
         var all = qkv.call(x);
         Tensor? mlp = null;

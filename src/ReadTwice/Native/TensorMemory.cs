@@ -25,15 +25,12 @@ internal static unsafe partial class TensorMemory
         return Tensor.UnsafeCreateTensor(handle);
     }
 
-    /// <summary>Gives a contiguous tensor's bytes to a reader, in order, in pieces of any size.</summary>
-    public static void Read(Tensor tensor, SpanReader read)
-    {
-        const long Piece = 1 << 24;
-        byte* data = (byte*)Data(tensor.Handle);
-        long length = tensor.numel() * tensor.element_size();
-        for (long at = 0; at < length; at += Piece) read(new(data + at, (int)Math.Min(Piece, length - at)));
-        GC.KeepAlive(tensor);
-    }
+    /// <summary>A part of a contiguous tensor's bytes. Keep the tensor alive while they are used.</summary>
+    public static ReadOnlySpan<byte> Bytes(Tensor tensor, long offset, int length) => new((byte*)Data(tensor.Handle) + offset, length);
+
+    /// <summary>A contiguous tensor, to be written from where it lies.</summary>
+    public static TensorToWrite ToWrite(string name, Tensor tensor) =>
+        new(name, TypeOf(tensor.dtype), tensor.shape, (offset, length) => Bytes(tensor, offset, length));
 
     /// <summary>libtorch's type for a stored one.</summary>
     public static ScalarType TypeOf(StoredType type) => type switch
@@ -65,9 +62,6 @@ internal static unsafe partial class TensorMemory
         ScalarType.Bool => StoredType.Bool,
         _ => throw new ArgumentException($"A tensor of {type} cannot be stored; convert it first."),
     };
-
-    /// <summary>Takes in bytes that are valid during the call.</summary>
-    public delegate void SpanReader(ReadOnlySpan<byte> bytes);
 
     [LibraryImport("LibTorchSharp", EntryPoint = "THSTensor_data")]
     private static partial nint Data(nint tensor);

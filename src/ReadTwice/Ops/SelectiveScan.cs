@@ -17,15 +17,10 @@ public static partial class Ops
     public static (Tensor Y, Tensor H) SelectiveScan(Tensor x, Tensor delta, Tensor A, Tensor Bt, Tensor Ct, Tensor D, Tensor h)
     {
         using var scope = NewDisposeScope();
-        var steps = new List<Tensor>();
-        for (long t = 0; t < x.size(1); t++)
-        {
-            using var step = NewDisposeScope();
-            var dt = delta.select(1, t).unsqueeze(-1);                                         // [B, I, 1]
-            h = ((dt * A).exp() * h + dt * x.select(1, t).unsqueeze(-1) * Bt.select(1, t).unsqueeze(1)).MoveToOuterDisposeScope();
-            steps.Add(Product(h, Ct.select(1, t).unsqueeze(-1)).squeeze(-1).MoveToOuterDisposeScope());
-        }
-        var y = stack(steps, 1) + x * D;
-        return (y.MoveToOuterDisposeScope(), h.alias().MoveToOuterDisposeScope());
+        var u = delta * x;
+        var (y, last) = Scan(Ct, h, (i, n) => (
+            (delta.narrow(1, i, n).unsqueeze(-1) * A).exp(),
+            u.narrow(1, i, n).unsqueeze(-1) * Bt.narrow(1, i, n).unsqueeze(2)));                // [B, n, I, N]
+        return ((y + x * D).MoveToOuterDisposeScope(), last.MoveToOuterDisposeScope());
     }
 }

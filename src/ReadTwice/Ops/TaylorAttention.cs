@@ -1,12 +1,18 @@
-using ReadTwice.Layers;
+using ReadTwice.Kernels;
 using TorchSharp;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
 
+/// <summary>Keys and values that are in the state before the first query reads it (JRT-RNN, arXiv 2407.05483).</summary>
+/// <param name="K">Keys, [B, P, H, K].</param>
+/// <param name="V">Values, [B, P, H, V].</param>
+/// <param name="Mask">Weight of each key, [B, P]; null for one.</param>
+public sealed record EncodedPrefix(Tensor K, Tensor V, Tensor? Mask = null);
+
 public static partial class Ops
 {
-    /// <summary>Causal linear attention with the second-order Taylor feature map (Based, arXiv 2402.18668).</summary>
+    /// <summary>Causal linear attention with the second-order Taylor feature map (Based, arXiv 2402.18668), after a prefix where there is one.</summary>
     /// <param name="q">Queries, [B, T, H, K].</param>
     /// <param name="k">Keys, [B, T, H, K].</param>
     /// <param name="v">Values, [B, T, H, V].</param>
@@ -15,12 +21,40 @@ public static partial class Ops
     /// <param name="scale">Factor of q·k inside the map.</param>
     /// <param name="epsilon">Added to the normaliser.</param>
     /// <param name="mask">Weight of each key, [B, T]; null for one.</param>
+    /// <param name="prefix">What is added to the state before the first query; null for nothing.</param>
     /// <returns>o [B, T, H, V] and the state after the piece.</returns>
     public static (Tensor O, Tensor S, Tensor z) TaylorAttention(
-        Tensor q, Tensor k, Tensor v, Tensor S, Tensor z, double scale, double epsilon, Tensor? mask = null)
+        Tensor q, Tensor k, Tensor v, Tensor S, Tensor z, double scale, double epsilon, Tensor? mask = null, EncodedPrefix? prefix = null)
+    {
+        if (!KernelsServe(q) || epsilon != TaylorLinearAttention.Epsilon)
+            return TaylorAttentionByOperators(q, k, v, S, z, scale, epsilon, mask, prefix);
+        using var scope = NewDisposeScope();
+        (q, k, v, S, z, mask) = (q.contiguous(), k.contiguous(), v.contiguous(), S.contiguous(), z.contiguous(), mask?.contiguous());
+        prefix = prefix is null ? null : new(prefix.K.contiguous(), prefix.V.contiguous(), prefix.Mask?.contiguous());
+        if (!is_grad_enabled())
+        {
+            var (o, endS, endZ) = TaylorFunction.Read(q, k, v, S, z, mask, prefix, (float)scale);
+            return (o.MoveToOuterDisposeScope(), endS.MoveToOuterDisposeScope(), endZ.MoveToOuterDisposeScope());
+        }
+        var results = TaylorFunction.apply(q, k, v, S, z, mask!, prefix?.K!, prefix?.V!, prefix?.Mask!, (float)scale);
+        return (results[0].MoveToOuterDisposeScope(), results[1].MoveToOuterDisposeScope(), results[2].MoveToOuterDisposeScope());
+    }
+
+    // Whether our own kernels compute on this tensor where it lies.
+    private static bool KernelsServe(Tensor tensor) => tensor.dtype == ScalarType.Float32 && tensor.device_type == DeviceType.CPU;
+
+    internal static (Tensor O, Tensor S, Tensor z) TaylorAttentionByOperators(
+        Tensor q, Tensor k, Tensor v, Tensor S, Tensor z, double scale, double epsilon, Tensor? mask, EncodedPrefix? prefix)
     {
         const long Chunk = 128;
         using var scope = NewDisposeScope();
+        if (prefix is not null)
+        {
+            var phi = Layers.TaylorFeatureMap.Keys(prefix.K.transpose(1, 2));
+            if (prefix.Mask is not null) phi = phi * prefix.Mask.unsqueeze(1).unsqueeze(-1);
+            S = S + Product(phi.transpose(-2, -1), prefix.V.transpose(1, 2));
+            z = z + phi.sum(2);
+        }
         var (qh, kh, vh) = (q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2));          // [B, H, T, ..]
         var weights = mask?.unsqueeze(1).unsqueeze(2);                                         // [B, 1, 1, T]
         var pieces = new List<Tensor>();
@@ -32,7 +66,7 @@ public static partial class Ops
             var A = 1 + s + s.square() / 2;
             if (weights is not null) A = A * weights.narrow(3, i, n);
             A = A.tril();                                                                      // [B, H, n, n]
-            var (phiQ, phiK) = (TaylorFeatureMap.Queries(qi), TaylorFeatureMap.Keys(ki));       // [B, H, n, F]
+            var (phiQ, phiK) = (Layers.TaylorFeatureMap.Queries(qi), Layers.TaylorFeatureMap.Keys(ki));   // [B, H, n, F]
             if (weights is not null) phiK = phiK * weights.narrow(3, i, n).transpose(-2, -1);
             var numerator = Product(A, vi) + Product(phiQ, S);
             var normaliser = A.sum(-1) + Product(phiQ, z.unsqueeze(-1)).squeeze(-1);
@@ -43,17 +77,6 @@ public static partial class Ops
         var o = cat(pieces, 2).transpose(1, 2);
         return (o.MoveToOuterDisposeScope(), S.alias().MoveToOuterDisposeScope(), z.alias().MoveToOuterDisposeScope());
     }
-
-    /// <summary>Adds the keys and values of a prefix to the state of linear attention (JRT-RNN, arXiv 2407.05483).</summary>
-    /// <returns>The state with the prefix in it, before any query reads it.</returns>
-    public static (Tensor S, Tensor z) TaylorPrefix(Tensor k, Tensor v, Tensor S, Tensor z, Tensor? mask = null)
-    {
-        using var scope = NewDisposeScope();
-        var phiK = TaylorFeatureMap.Keys(k.transpose(1, 2));
-        if (mask is not null) phiK = phiK * mask.unsqueeze(1).unsqueeze(-1);
-        return ((S + Product(phiK.transpose(-2, -1), v.transpose(1, 2))).MoveToOuterDisposeScope(), (z + phiK.sum(2)).MoveToOuterDisposeScope());
-    }
-
     /// <summary>The same with a decay of the numerator: S ← γ S + φ(k) vᵀ for each head, z as before.</summary>
     /// <param name="q">Queries, [B, T, H, K].</param>
     /// <param name="k">Keys, [B, T, H, K].</param>
@@ -83,7 +106,7 @@ public static partial class Ops
             if (weights is not null) A = A * weights.narrow(3, i, n);
             A = A.tril();                                                                      // [B, H, n, n]
             var faded = A * (log * (at.unsqueeze(1) - at).tril()).exp();
-            var (phiQ, phiK) = (TaylorFeatureMap.Queries(qi), TaylorFeatureMap.Keys(ki));       // [B, H, n, F]
+            var (phiQ, phiK) = (Layers.TaylorFeatureMap.Queries(qi), Layers.TaylorFeatureMap.Keys(ki));   // [B, H, n, F]
             if (weights is not null) phiK = phiK * weights.narrow(3, i, n).transpose(-2, -1);
             var numerator = Product(faded, vi) + Product(phiQ, S) * (log * (at + 1).unsqueeze(1)).exp();
             var normaliser = A.sum(-1) + Product(phiQ, z.unsqueeze(-1)).squeeze(-1);

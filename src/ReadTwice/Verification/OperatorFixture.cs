@@ -10,7 +10,7 @@ namespace ReadTwice.Verification;
 /// An operator's inputs with what the authors' code computes from them: outputs, final state, and the gradients of
 /// sum(o · do), from a state that is zero; and under names with init., from a given state, of sum(o · do) + sum(ht · dht).
 /// </summary>
-internal static class OperatorFixture
+internal static partial class OperatorFixture
 {
     // Float32 sums in another order, relative to the largest value; quadratic features double it.
     private static readonly Tolerance plain = new(0, 1e-5), quadratic = new(0, 2e-5);
@@ -18,9 +18,24 @@ internal static class OperatorFixture
     private static readonly Dictionary<string, Operator> operators = new()
     {
         ["based"] = new(quadratic, ["s0", "z0"], ["dst", "dzt"], Taylor),
+        ["longhorn"] = new(plain, ["h0"], ["dht"], Longhorn),
+        ["comba"] = new(plain, ["h0"], ["dht"], DeltaRule),
+        ["delta_rule"] = new(plain, ["h0"], ["dht"], DeltaRule),
+        ["gated_delta_rule"] = new(plain, ["h0"], ["dht"], DeltaRule),
+        ["gla"] = new(plain, ["h0"], ["dht"], LinearAttention),
+        ["gsa"] = new(plain, ["hk0", "hv0"], ["dhkt", "dhvt"], GatedSlots),
+        ["hgrn"] = new(plain, ["h0"], ["dht"], Hgrn),
+        ["kda"] = new(plain, ["h0"], ["dht"], DeltaRule),
+        ["linear_attn"] = new(plain, ["h0"], ["dht"], LinearAttention),
         ["prefix_linear_attn"] = new(quadratic, ["s0", "z0"], ["dst", "dzt"], Taylor),
+        ["rebased"] = new(quadratic, [], [], Rebased),
+        ["retention"] = new(plain, ["h0"], ["dht"], Retention),
+        ["rwkv6"] = new(plain, ["h0"], ["dht"], Rwkv6),
+        ["rwkv7"] = new(plain, ["h0"], ["dht"], Rwkv7),
         ["selective_scan"] = new(plain, ["h0"], ["dht"], SelectiveScan),
         ["short_conv"] = new(plain, ["h0"], ["dht"], ShortConvolution),
+        ["ssd"] = new(plain, ["h0"], ["dht"], StateSpaceDuality),
+        ["simple_gla"] = new(plain, ["h0"], ["dht"], LinearAttention),
     };
 
     /// <summary>Runs an operator's file.</summary>
@@ -66,23 +81,14 @@ internal static class OperatorFixture
         long[] shape = [q.size(0), q.size(2), 1 + K + K * K, v.size(-1)];
         var (s0, z0) = (given.Has("s0") ? given["s0"] : zeros(shape), given.Has("z0") ? given["z0"] : zeros(shape[..3]));
         var (S0, Z0) = (TaylorFeatureMap.Pack(s0, K, scale), TaylorFeatureMap.Pack(z0.unsqueeze(-1), K, scale).squeeze(-1));
-        var (S, z) = given.Has("ke") ? Ops.TaylorPrefix(given["ke"], given["ve"], S0, Z0) : (S0, Z0);
-        (var o, S, z) = Ops.TaylorAttention(q, k, v, S, z, scale, 1e-12);
+        var prefix = given.Has("ke") ? new EncodedPrefix(given["ke"], given["ve"]) : null;
+        var (o, S, z) = Ops.TaylorAttention(q, k, v, S0, Z0, scale, 1e-12, prefix: prefix);
         return new()
         {
             ["o"] = o,
             ["st"] = s0 + TaylorFeatureMap.Unpack(S - S0, K, scale),
             ["zt"] = z0 + TaylorFeatureMap.Unpack((z - Z0).unsqueeze(-1), K, scale).squeeze(-1),
         };
-    }
-
-    private static Dictionary<string, Tensor> SelectiveScan(Inputs given)
-    {
-        var (u, A) = (given["u"], given["A"]);
-        var h0 = given.Has("h0") ? given["h0"] : zeros(u.size(0), u.size(2), A.size(1));
-        var delta = nn.functional.softplus(given["delta"] + given["delta_bias"]);
-        var (y, ht) = Ops.SelectiveScan(u, delta, A, given["B"], given["C"], given["D"], h0);
-        return new() { ["o"] = y * nn.functional.silu(given["z"]), ["ht"] = ht };
     }
 
     private static Dictionary<string, Tensor> ShortConvolution(Inputs given)

@@ -194,7 +194,7 @@ public sealed unsafe class PyTorchReaderTests : IDisposable
         Assert.Contains("refers to os.sys tem;", Refusal([.. Text("os"), .. Text("sys\ntem"), 0x93]));
         Assert.Contains("uses instruction 0x81, which tensors do not need.", Refusal([.. Global("collections", "OrderedDict"), (byte)')', 0x81]));
         Assert.Contains("uses instruction 0x69,", Refusal("(ios\nsystem\n"u8.ToArray()));
-        Assert.Contains("calls what is no function with arguments that do not fit.", Refusal([.. Global("torch", "FloatStorage"), (byte)')', (byte)'R']));
+        Assert.Contains("calls what is no function.", Refusal([.. Global("torch", "FloatStorage"), (byte)')', (byte)'R']));
         Assert.Contains("calls OrderedDict with arguments that do not fit.", Refusal([.. Global("collections", "OrderedDict"), .. Tuple([(byte)']']), (byte)'R']));
         Assert.Contains("calls a function with what is no tuple;", Refusal([.. Global("collections", "OrderedDict"), (byte)']', (byte)'R']));
         Assert.Contains("refers to something that is no storage", Refusal([.. Text("storage"), (byte)'Q']));
@@ -267,11 +267,7 @@ public sealed unsafe class PyTorchReaderTests : IDisposable
     {
         byte[] pickle = Pickle(OrderedDict(), [(byte)'(', .. Text("w"), .. Tensor(Floats8, 1, [3, 2], [1, 4]), .. Text("v"), .. One(), (byte)'u']);
         byte[] whole = legacy ? Legacy(pickle, ("0", 8, Bytes(counting))) : Zip([("a/data.pkl", pickle), ("a/data/0", Bytes(counting))], alignment: 4);
-        Fuzz.Files(whole, seed: 2, rounds: 5000, damaged =>
-        {
-            using var weights = WeightFiles.Open(folder.Write("m.bin", damaged));
-            foreach (var tensor in weights.Tensors.Values) Fuzz.Touch(tensor);
-        });
+        Fuzz.Files(whole, seed: 2, rounds: 3000);
     }
 
     [Fact]

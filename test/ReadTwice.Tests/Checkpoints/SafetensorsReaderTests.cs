@@ -105,21 +105,34 @@ public class SafetensorsReaderTests
     }
 
     [Fact]
+    public unsafe void A_tensor_beyond_four_gigabytes_is_found()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Elsewhere a file that is mostly a hole takes its full length on the disk.");
+        using var folder = new TempFolder();
+        const long Length = 5L << 30;
+        string path = folder.Write("m.safetensors", Bytes(
+            $$$"""{"a":{"dtype":"F32","shape":[{{{Length / 4}}}],"data_offsets":[0,{{{Length}}}]},"b":{"dtype":"U8","shape":[3],"data_offsets":[{{{Length}}},{{{Length + 3}}}]}}""", 0));
+        using (var stream = File.OpenWrite(path))
+        {
+            stream.Seek(Length, SeekOrigin.End);
+            stream.Write([7, 8, 9]);
+        }
+        using var weights = WeightFiles.Open(path);
+        Assert.Equal(Length, weights.Tensors["a"].ByteLength);
+        Assert.Equal([7, 8, 9], new ReadOnlySpan<byte>(weights.Tensors["b"].Data, 3).ToArray());
+    }
+
+    [Fact]
     public void More_axes_than_a_tensor_can_have_are_refused() =>
         Assert.Equal("m.safetensors: w has 65 axes; at most 64 are possible.",
             Error(Bytes(One("F32", $"[{string.Join(",", Enumerable.Repeat(1, 65))}]", 0, 4), 4)));
 
     [Fact]
-    public unsafe void Damaged_files_are_read_or_refused_and_never_read_beyond_their_end()
+    public void Damaged_files_are_read_or_refused_and_never_read_beyond_their_end()
     {
-        using var folder = new TempFolder();
         byte[] whole = Bytes(
             """{"__metadata__":{"format":"pt"},"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"b":{"dtype":"U8","shape":[3],"data_offsets":[24,27]},"v":{"dtype":"I16","shape":[1,2],"data_offsets":[27,31]}}""", 31);
-        Fuzz.Files(whole, seed: 1, rounds: 3000, damaged =>
-        {
-            using var weights = WeightFiles.Open(folder.Write("m.safetensors", damaged));
-            foreach (var tensor in weights.Tensors.Values) Fuzz.Touch(tensor);
-        });
+        Fuzz.Files(whole, seed: 1, rounds: 3000);
     }
 
     private static string One(string dtype, string shape, long begin, long end) =>

@@ -8,9 +8,17 @@ public sealed class GoldenTests
     private static readonly string[] families =
     [
         "jrt", "hazy-based", "hazy-attn", "hazy-mamba", "mamba-ssm", "mamba-hf", "falcon-mamba", "llama", "gpt-neox",
+        "mamba2-ssm", "mamba2-hf", "mamba2", "longhorn", "jamba", "bamba", "falcon-h1", "recurrent-gemma",
+        "rwkv4", "rwkv6", "rwkv7", "rwkv6-official", "rwkv7-official",
+        "gla", "hybrid", "retnet", "hgrn", "hgrn2", "gsa", "lightnet", "linear_attn", "based-fla", "rebased-fla",
     ];
 
-    private static readonly string[] operators = ["based", "based_init", "prefix_linear_attn", "selective_scan", "short_conv"];
+    private static readonly string[] operators =
+    [
+        "based", "based_init", "prefix_linear_attn", "selective_scan", "short_conv", "ssd", "longhorn",
+        "gla", "simple_gla", "linear_attn", "retention", "hgrn", "gsa", "rebased",
+        "delta_rule", "gated_delta_rule", "kda", "comba", "rwkv6", "rwkv7",
+    ];
 
     public static TheoryData<string> Models =>
         [.. families.SelectMany(family => Shared.Find("golden", family) is { } folder

@@ -1,0 +1,87 @@
+using System.CommandLine;
+using ReadTwice.Bench;
+using ReadTwice.Native;
+using Spectre.Console;
+
+namespace ReadTwice.Cli;
+
+/// <summary>jrt bench: how fast, against what, measured in one run.</summary>
+internal static class BenchCommand
+{
+    public static Command Make(Terminal terminal)
+    {
+        var what = new Argument<string>("WHAT") { Description = "kernels: linear attention against softmax attention. prefill, decode: whole models of random weights." }
+            .AcceptOnlyFromAmong("kernels", "prefill", "decode");
+        var lengths = new Option<long[]>("--tokens", "-T")
+        {
+            Description = "Lengths to measure.",
+            AllowMultipleArgumentsPerToken = true,
+            DefaultValueFactory = _ => [512, 2048, 8192],
+            HelpName = "N",
+        };
+        var batch = new Option<long>("--batch", "-B") { Description = "Texts at once (kernels).", DefaultValueFactory = _ => 1, HelpName = "N" };
+        var shapes = new Option<string[]>("--shape")
+        {
+            Description = $"Models to measure, the first against the others: {string.Join(", ", Shapes.Names)}.",
+            AllowMultipleArgumentsPerToken = true,
+            DefaultValueFactory = _ => ["jrt-360m", "transformer-360m"],
+            HelpName = "NAME",
+        };
+        var type = new Option<string>("--dtype") { Description = "What the matrices of models are kept in.", DefaultValueFactory = _ => "f32" }.AcceptOnlyFromAmong("f32", "bf16");
+        var rounds = new Option<int>("--rounds") { Description = "Samples of each.", DefaultValueFactory = _ => 5, HelpName = "N" };
+        var threads = new Option<int>("--threads") { Description = "Processor threads; 0 for one a core.", HelpName = "N" };
+        var plot = new Option<string?>("--plot") { Description = "Draw time against length.", HelpName = "F.png|F.svg" };
+        var json = new Option<string?>("--json") { Description = "Write machine and rows to this file; without a name, print them.", Arity = ArgumentArity.ZeroOrOne, HelpName = "F" };
+        var command = new Command("bench", "Times this project against its peers, in turn in one run: medians, spreads and ratios.")
+        {
+            what, lengths, batch, shapes, type, rounds, threads, plot, json,
+        };
+        command.SetAction(parsed =>
+        {
+            if (parsed.GetValue(threads) is > 0 and var n) Libtorch.Threads = n;
+            if (parsed.GetValue(lengths)!.FirstOrDefault(T => T < 1) is not 0 and var wrong) throw new ArgumentException($"--tokens has {wrong}; lengths of 1 or more are needed.");
+            var asked = parsed.GetValue(lengths)!;
+            var rows = new List<Row>();
+            foreach (var row in parsed.GetValue(what) switch
+            {
+                "kernels" => KernelBench.Run(asked, parsed.GetValue(batch), parsed.GetValue(rounds)),
+                "prefill" => ModelBench.Prefill(parsed.GetValue(shapes)!, parsed.GetValue(type) == "bf16", asked, parsed.GetValue(rounds)),
+                _ => ModelBench.Decode(parsed.GetValue(shapes)!, parsed.GetValue(type) == "bf16", parsed.GetValue(rounds)),
+            })
+            {
+                rows.Add(row);
+                terminal.Error.WriteLine($"{row.Bench} {Sizes(row)}: {row.OursMs:0.00} ms, {row.Peer} {row.PeerMs:0.00} ms, ratio {row.Ratio:0.00}");
+            }
+            var result = new { machine = Machine.Here(Libtorch.Threads), rows };
+            bool printsJson = parsed.GetResult(json) is { Implicit: false } && parsed.GetValue(json) is null;
+            if (printsJson) terminal.WriteJson(result);
+            else Print(terminal, rows);
+            if (parsed.GetValue(json) is { } file) AtomicFile.Write(file, stream => Terminal.WriteJson(stream, result));
+            if (parsed.GetValue(plot) is { } picture) Plot(rows).Save(picture);
+        });
+        return command;
+    }
+
+    private static string Sizes(Row row) => string.Join(' ', row.Shape.Select(size => $"{size.Key}={size.Value}"));
+
+    private static void Print(Terminal terminal, IReadOnlyList<Row> rows)
+    {
+        var table = new Table().AddColumns("measured", "shape", "ours ms", "±", "peer", "peer ms", "±", "peer / ours", "agreement");
+        foreach (var row in rows)
+            table.AddRow(Markup.Escape(row.Bench), Sizes(row), $"{row.OursMs:0.00}", $"{row.OursSpread:P0}", Markup.Escape(row.Peer), $"{row.PeerMs:0.00}", $"{row.PeerSpread:P0}",
+                $"{row.Ratio:0.00}", double.IsNaN(row.Agreement) ? "" : $"{row.Agreement:0.0e+0}");
+        terminal.WriteTable(table);
+    }
+
+    private static LinePlot Plot(IReadOnlyList<Row> rows)
+    {
+        var ours = rows.Select(row => (Name: row.Bench, T: row.Shape["T"], Ms: row.OursMs));
+        var peers = rows.Select(row => (Name: row.Peer, T: row.Shape["T"], Ms: row.PeerMs));
+        var lines = ours.Concat(peers).GroupBy(point => point.Name).Select(line =>
+        {
+            var points = line.GroupBy(point => point.T).Select(group => (T: (double)group.Key, Ms: group.Average(point => point.Ms))).OrderBy(point => point.T).ToList();
+            return new Line(line.Key, [.. points.Select(point => point.T)], [.. points.Select(point => point.Ms)]);
+        });
+        return new("Time against length", "tokens", "milliseconds", [.. lines]) { LogX = true, LogY = true };
+    }
+}

@@ -1,0 +1,146 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace ReadTwice.Kernels;
+
+/// <summary>A SIMD register of floats. A kernel written over it is compiled once for each width, and picks one when it starts.</summary>
+internal unsafe interface ILanes<TSelf> : IRow<TSelf, TSelf> where TSelf : struct, ILanes<TSelf>
+{
+    /// <summary>Floats in a register.</summary>
+    static abstract int Count { get; }
+
+    /// <summary>Registers in the widest row of which six, one more row and one value stay in the registers of the processor.</summary>
+    static abstract int WidestRow { get; }
+
+    static abstract TSelf Create(float value);
+    static abstract float Sum(TSelf a);
+
+    /// <summary>Adds all lanes until four are left.</summary>
+    static abstract Vector128<float> Fold(TSelf a);
+
+    static abstract TSelf operator +(TSelf a, TSelf b);
+    static abstract TSelf operator *(TSelf a, TSelf b);
+
+    /// <summary>Keeps the lanes from <paramref name="first"/> on and puts zero into those before, whatever they hold.</summary>
+    static abstract TSelf From(TSelf a, int first);
+}
+
+internal readonly unsafe struct Lanes512(Vector512<float> lanes) : ILanes<Lanes512>
+{
+    private readonly Vector512<float> lanes = lanes;
+
+    public static int Count => 16;
+    public static int WidestRow => 4;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 Load(float* from) => new(Vector512.Load(from));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Store(float* to) => lanes.Store(to);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 Create(float value) => new(Vector512.Create(value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Sum(Lanes512 a) => Vector512.Sum(a.lanes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Fold(Lanes512 a) => Lanes256.Fold(new(a.lanes.GetLower() + a.lanes.GetUpper()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 operator +(Lanes512 a, Lanes512 b) => new(a.lanes + b.lanes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 operator *(Lanes512 a, Lanes512 b) => new(a.lanes * b.lanes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 Scale(Lanes512 factor, Lanes512 row) => factor * row;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 MultiplyAdd(Lanes512 factor, Lanes512 row, Lanes512 sum) =>
+        new(Vector512.MultiplyAddEstimate(factor.lanes, row.lanes, sum.lanes));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 From(Lanes512 a, int first) => new(Vector512.ConditionalSelect(
+        Vector512.LessThan(Vector512<int>.Indices, Vector512.Create(first)).AsSingle(), default, a.lanes));
+}
+
+internal readonly unsafe struct Lanes256(Vector256<float> lanes) : ILanes<Lanes256>
+{
+    private readonly Vector256<float> lanes = lanes;
+
+    public static int Count => 8;
+    public static int WidestRow => 2;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 Load(float* from) => new(Vector256.Load(from));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Store(float* to) => lanes.Store(to);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 Create(float value) => new(Vector256.Create(value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Sum(Lanes256 a) => Vector256.Sum(a.lanes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Fold(Lanes256 a) => a.lanes.GetLower() + a.lanes.GetUpper();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 operator +(Lanes256 a, Lanes256 b) => new(a.lanes + b.lanes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 operator *(Lanes256 a, Lanes256 b) => new(a.lanes * b.lanes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 Scale(Lanes256 factor, Lanes256 row) => factor * row;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 MultiplyAdd(Lanes256 factor, Lanes256 row, Lanes256 sum) =>
+        new(Vector256.MultiplyAddEstimate(factor.lanes, row.lanes, sum.lanes));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 From(Lanes256 a, int first) => new(Vector256.ConditionalSelect(
+        Vector256.LessThan(Vector256<int>.Indices, Vector256.Create(first)).AsSingle(), default, a.lanes));
+}
+
+internal readonly unsafe struct Lanes128(Vector128<float> lanes) : ILanes<Lanes128>
+{
+    private readonly Vector128<float> lanes = lanes;
+
+    public static int Count => 4;
+    public static int WidestRow => 2;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 Load(float* from) => new(Vector128.Load(from));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Store(float* to) => lanes.Store(to);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 Create(float value) => new(Vector128.Create(value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Sum(Lanes128 a) => Vector128.Sum(a.lanes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Fold(Lanes128 a) => a.lanes;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 operator +(Lanes128 a, Lanes128 b) => new(a.lanes + b.lanes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 operator *(Lanes128 a, Lanes128 b) => new(a.lanes * b.lanes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 Scale(Lanes128 factor, Lanes128 row) => factor * row;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 MultiplyAdd(Lanes128 factor, Lanes128 row, Lanes128 sum) =>
+        new(Vector128.MultiplyAddEstimate(factor.lanes, row.lanes, sum.lanes));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 From(Lanes128 a, int first) => new(Vector128.ConditionalSelect(
+        Vector128.LessThan(Vector128<int>.Indices, Vector128.Create(first)).AsSingle(), default, a.lanes));
+}

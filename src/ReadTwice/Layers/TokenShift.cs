@@ -1,0 +1,40 @@
+using ReadTwice.Checkpoints;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace ReadTwice.Layers;
+
+/// <summary>RWKV's token shift: each token, [B, T, D], beside the one before it, which is zero at the start of a text.</summary>
+/// <param name="X">The tokens.</param>
+/// <param name="Before">The tokens one place earlier.</param>
+public readonly record struct TokenShift(Tensor X, Tensor Before)
+{
+    /// <summary>Sets tokens beside those before them; the state under this name, [B, D], becomes the last.</summary>
+    /// <remarks>Padding becomes zero, which is what stands before a text.</remarks>
+    public static TokenShift Read(Tensor x, Pass pass, string state)
+    {
+        using var scope = NewDisposeScope();
+        if (pass.Mask is { } mask) x = x * mask.unsqueeze(-1);
+        var before = cat([pass.State[state].unsqueeze(1), x.narrow(1, 0, x.size(1) - 1)], 1);
+        pass.State[state] = x.select(1, -1).clone();
+        return new(x.alias().MoveToOuterDisposeScope(), before.MoveToOuterDisposeScope());
+    }
+
+    /// <summary>x + share ⊙ (before - x): each channel takes its share from the token before.</summary>
+    /// <param name="share">[D], or [B, T, D].</param>
+    public Tensor Mix(Tensor share)
+    {
+        using var scope = NewDisposeScope();
+        return (X + (Before - X) * share).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>How shares start: the first channel takes all from the token before, the last almost nothing.</summary>
+    /// <param name="D">Channels.</param>
+    /// <param name="ofToken">Whether they are the token's own shares.</param>
+    /// <param name="power">Below 1, channels turn sooner to the token itself.</param>
+    public static Init Shares(long D, bool ofToken = false, double power = 1) => Init.Values(() =>
+    {
+        var own = (arange(D).to(ScalarType.Float32) / D).pow(power);
+        return ofToken ? own : 1 - own;
+    });
+}

@@ -1,0 +1,34 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace ReadTwice;
+
+public static partial class Ops
+{
+    /// <summary>RWKV-6's recurrence (arXiv 2404.05892): a decay for each key channel and token, and a bonus for the token itself.</summary>
+    /// <remarks>o = rᵀ (S + diag(u) k vᵀ), then S ← diag(e^w) S + k vᵀ.</remarks>
+    /// <param name="r">What reads, [B, T, H, K].</param>
+    /// <param name="k">Keys, [B, T, H, K].</param>
+    /// <param name="v">Values, [B, T, H, V].</param>
+    /// <param name="w">The decay's logarithm, not positive, [B, T, H, K].</param>
+    /// <param name="u">The bonus, [H, K].</param>
+    /// <param name="S">State before the piece, [B, H, K, V].</param>
+    /// <returns>o [B, T, H, V] and the state after the piece.</returns>
+    public static (Tensor O, Tensor S) Rwkv6(Tensor r, Tensor k, Tensor v, Tensor w, Tensor u, Tensor S)
+    {
+        using var scope = NewDisposeScope();
+        var (rc, kc, vc) = (Chunks.Cut(r), Chunks.Cut(k), Chunks.Cut(v));
+        var (before, with) = Chunks.Decays(w);
+        var own = Chunks.Triangle(Chunks.Scores(rc, kc, before, with), (rc * kc * u.unsqueeze(1)).sum(-1));
+        var written = Product(Chunks.FadeToEnd(kc, with).transpose(-2, -1), vc);               // [N, B, H, K, V]
+        var fade = Chunks.OfState(with)!;
+        var starts = new List<Tensor>();
+        for (long n = 0; n < kc.size(0); n++)
+        {
+            starts.Add(S);
+            S = fade[n] * S + written[n];
+        }
+        var o = Product(own, vc) + Product(Chunks.Fade(rc, before), stack(starts));
+        return (Chunks.Join(o, r.size(1)).MoveToOuterDisposeScope(), S.alias().MoveToOuterDisposeScope());
+    }
+}

@@ -1,0 +1,73 @@
+using ReadTwice.Checkpoints;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace ReadTwice.Tests.Models;
+
+/// <summary>What the configs of fla-org's models can ask for, beyond what their examples do.</summary>
+public sealed class FlaTests : IDisposable
+{
+    private const string Frame = "\"hidden_size\": 32, \"num_hidden_layers\": 2, \"intermediate_size\": 40, \"vocab_size\": 96";
+
+    private readonly DisposeScope scope = NewDisposeScope();
+
+    public FlaTests() => Native.Libtorch.Threads = 1;
+
+    public static TheoryData<string> Variants =>
+    [
+        """ "model_type": "gla", "num_heads": 2, "use_output_gate": false, "feature_map": "gelu", "clamp_min": -0.01 """,
+        """ "model_type": "gla", "num_heads": 2, "expand_v": 2.0, "elementwise_affine": false, "fuse_norm": false """,
+        """ "model_type": "gla", "num_heads": 4, "attn": [{ "layers": [0], "num_heads": 2 }, { "layers": [1], "num_heads": 4, "qkv_bias": true, "window_size": 1 }] """,
+        """ "model_type": "retnet", "num_heads": 2, "use_output_gate": false, "feature_map": null, "hidden_ratio": null, "tie_word_embeddings": true """,
+        """ "model_type": "hgrn", "use_lower_bound": false, "expand_ratio": 2 """,
+        """ "model_type": "hgrn2", "expand_ratio": null, "num_heads": 2, "elementwise_affine": false """,
+        """ "model_type": "hgrn2", "expand_ratio": 12, "use_lower_bound": false """,
+        """ "model_type": "gsa", "num_heads": 2, "num_slots": null, "feature_map": "relu" """,
+        """ "model_type": "lightnet", "expand_ratio": 16, "gate_low_rank_dim": 4, "attn": { "layers": [1], "num_heads": 2, "rope_theta": 50.0 } """,
+        """ "model_type": "lightnet", "expand_ratio": null, "num_heads": 4, "gate_low_rank_dim": 4 """,
+        """ "model_type": "linear_attn", "num_heads": 2, "feature_map": "dpfp", "norm_q": true, "norm_k": true """,
+        """ "model_type": "linear_attn", "num_heads": 2, "feature_map": "t2r", "tie_feature_map_qk": true """,
+        """ "model_type": "linear_attn", "num_heads": 4, "num_kv_heads": 1, "feature_map": "elu", "norm_feature_map": true """,
+        """ "model_type": "linear_attn", "num_heads": 2, "feature_map": "identity" """,
+    ];
+
+    public void Dispose() => scope.Dispose();
+
+    [Theory, MemberData(nameof(Variants))]
+    public void Every_variant_steps_to_the_logits_and_the_state_of_one_prefill(string variant)
+    {
+        using var checkpoint = New(variant);
+        using var inference = no_grad();
+        var model = checkpoint.Model;
+        foreach (var matrix in model.parameters().Where(parameter => parameter.dim() >= 2)) matrix.normal_(0, 0.2);
+        var tokens = TestModels.Tokens(model, 2, 70, seed: 21);
+        using RecurrentState whole = model.NewState(2, new([0, 3])), stepped = model.NewState(2, new([0, 3]));
+        var expected = model.Prefill(tokens, whole);
+        var logits = model.Prefill(tokens.narrow(1, 0, 5), stepped);
+        for (long t = 5; t < 70; t++) logits = model.Step(tokens.select(1, t), stepped);
+        Near.Equal(expected, logits);
+        Near.Equal(whole, stepped);
+    }
+
+    [Theory]
+    [InlineData(""" "model_type": "gla", "num_heads": 3 """, "config.json: hidden_size · expand_k is 16 and num_heads is 3; the one must be a multiple of the other.")]
+    [InlineData(""" "model_type": "gla", "num_heads": 4, "num_kv_heads": 0 """, "config.json: num_heads is 4 and num_kv_heads is 0; the one must be a multiple of the other.")]
+    [InlineData(""" "model_type": "gla", "attnres_block_size": 4 """, "config.json: attnres_block_size is set; residuals that attend over depth are not supported. Use a checkpoint without them.")]
+    [InlineData(""" "model_type": "gla", "use_short_conv": true, "conv_size": 0 """, "config.json: conv_size is 0; at least 1 tap is needed, or use_short_conv false.")]
+    [InlineData(""" "model_type": "gla", "attn": { "layers": [0], "num_heads": 5 } """, "config.json: hidden_size is 32 and attn.num_heads is 5; the one must be a multiple of the other.")]
+    [InlineData(""" "model_type": "gla", "attn": [{ "layers": [0], "num_heads": 4, "window_size": 0 }] """, "config.json: attn[0].window_size is 0; a token sees at least itself, so at least 1 is needed.")]
+    [InlineData(""" "model_type": "gla", "attn": [7] """, "config.json: attn[0] is 7; an object in braces is needed.")]
+    [InlineData(""" "model_type": "hgrn", "expand_ratio": 2 """, "config.json: expand_ratio makes 64 channels; lower bounds exist for the 32 of hidden_size, so 1 is needed.")]
+    [InlineData(""" "model_type": "hgrn2", "expand_ratio": 12 """, "config.json: expand_ratio makes 2 heads of 12; lower bounds exist for the 32 channels of hidden_size, which it must divide.")]
+    [InlineData(""" "model_type": "hgrn2", "expand_ratio": 64 """, "config.json: expand_ratio is 64; a width of 1 to hidden_size, 32, is needed.")]
+    [InlineData(""" "model_type": "gsa", "expand_v": 2 """, "config.json: expand_v makes values of 64 channels; the norm after them has hidden_size, 32, so 1 is needed.")]
+    [InlineData(""" "model_type": "gsa", "feature_map": "elu" """, "config.json: feature_map is \"elu\"; known here: swish, relu, t2r.")]
+    [InlineData(""" "model_type": "linear_attn", "feature_map": "taylor" """, "config.json: the feature map \"taylor\" is not known. Known: elementwise_product, hedgehog, t2r, dpfp, elu, relu, swish, identity.")]
+    public void A_config_that_does_not_fit_is_refused_in_one_line(string variant, string message)
+    {
+        Assert.Equal(message, Assert.Throws<InvalidDataException>(() => New(variant)).Message);
+    }
+
+    private static Checkpoint New(string variant) =>
+        Checkpoint.New("variant", ConfigJson.Parse($"{{ {Frame}, {variant} }}", "config.json"), new ByteTokenizer(), seed: 1);
+}
