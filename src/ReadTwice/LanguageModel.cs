@@ -132,7 +132,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     {
         using var scope = NewDisposeScope();
         using var state = NewState(tokens.size(0));
-        return Head(Stream(tokens, state, prefixLength).flatten(0, 1).index_select(0, positions)).MoveToOuterDisposeScope();
+        return Head(Stream(tokens, state, prefixLength, isWhole: true).flatten(0, 1).index_select(0, positions)).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
@@ -154,7 +154,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     }
 
     // [B, T] -> [B, T, D]: the residual stream after the last block.
-    private Tensor Stream(Tensor tokens, RecurrentState state, long prefixLength)
+    private Tensor Stream(Tensor tokens, RecurrentState state, long prefixLength, bool isWhole = false)
     {
         Check(tokens, state, prefixLength);
         var x = embedding.call(tokens);
@@ -165,7 +165,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
         for (int i = 0; i < blocks.Count; i++)
         {
             using var layer = NewDisposeScope();
-            var next = blocks[i].call(x, new Pass(state[i], state.Position, prefixLength, padding, shared)).MoveToOuterDisposeScope();
+            var next = blocks[i].call(x, new Pass(state[i], state.Position, prefixLength, padding, shared, isWhole)).MoveToOuterDisposeScope();
             if (!is_grad_enabled()) x.Dispose();
             x = next;
         }
