@@ -41,8 +41,9 @@ public static class PrefixLinearAttention
         TaylorLinearAttention.RequireGradients(sizes, o, den, dO, dS, dz, dq, dk, dv);
         TaylorLinearAttention.RequireState(sizes, S0, z0);
         TaylorLinearAttention.RequireState(sizes, dS0, dz0);
-        ReferenceBackward(
-            sizes, P, scale, kEnc, vEnc, maskEnc, q, k, v, mask, o, den, S0, z0, dO, dS, dz, dkEnc, dvEnc, dq, dk, dv, dS0, dz0);
+        SimdBackward(
+            TaylorLinearAttention.Kernel, sizes, P, scale, kEnc, vEnc, maskEnc, q, k, v, mask, o, den, S0, z0, dO, dS, dz,
+            dkEnc, dvEnc, dq, dk, dv, dS0, dz0, threads);
     }
 
     internal static unsafe void Simd(
@@ -56,6 +57,27 @@ public static class PrefixLinearAttention
             kernel.Add(new TaylorStates { Sizes = sizes, Pieces = 1, S = atS, Z = atZ }, keys, Workers.Count(threads));
         }
         TaylorLinearAttention.Simd(kernel, sizes, scale, q, k, v, mask, S, z, o, den, threads);
+    }
+
+    internal static unsafe void SimdBackward(
+        TaylorKernel kernel, AttentionSizes sizes, int P, float scale, In kEnc, In vEnc, In maskEnc, In q, In k, In v, In mask,
+        In o, In den, In S0, In z0, In dO, In dS, In dz, Ref dkEnc, Ref dvEnc, Ref dq, Ref dk, Ref dv, Ref dS0, Ref dz0,
+        int threads)
+    {
+        var (_, _, H, K, V) = sizes;
+        fixed (float* atK = kEnc, atV = vEnc, atMask = maskEnc, atDK = dkEnc, atDV = dvEnc, atDS = dS0, atDZ = dz0)
+        {
+            var keys = new TaylorKeys(P, new(atK, P, H, K), new(atV, P, H, V), new(atMask, P, 1, 1));
+            using var scratch = Scratch.For(scratch => TaylorStates.Take(sizes, 1, scratch), out var states);
+            S0.CopyTo(new Ref(states.S, S0.Length));
+            z0.CopyTo(new Ref(states.Z, z0.Length));
+            kernel.Add(states, keys, Workers.Count(threads));
+            TaylorLinearAttention.SimdBackward(
+                kernel, sizes, scale, q, k, v, mask, o, den, new In(states.S, S0.Length), new In(states.Z, z0.Length), dO, dS, dz,
+                dq, dk, dv, dS0, dz0, threads);
+            var gradient = new TaylorStates { Sizes = sizes, Pieces = 1, S = atDS, Z = atDZ };
+            kernel.AddBackward(gradient, keys, new(atDK, P, H, K), new(atDV, P, H, V), Workers.Count(threads));
+        }
     }
 
     internal static void Reference(

@@ -56,24 +56,65 @@ internal static unsafe class TaylorFeatures<L> where L : struct, ILanes<L>
         }
     }
 
-    /// <summary>z[f] += Σ_c features[f, c].</summary>
-    /// <remarks>F is even, but z has room for whole fours.</remarks>
+    /// <summary>z[f] += Σ_c weights[c] · features[f, c]; the weights are one where null.</summary>
+    /// <remarks>F is in whole fours.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void AddSums(float* features, int F, float* z)
+    public static void AddSums(float* features, int F, float* weights, float* z)
     {
         for (int f = 0; f < F; f += 4)
         {
             float* feature = features + f * C;
-            var sums = Transpose.Sums(RowSum(feature), RowSum(feature + C), RowSum(feature + 2 * C), RowSum(feature + 3 * C));
+            var sums = weights == null
+                ? Transpose.Sums(Sum(feature), Sum(feature + C), Sum(feature + 2 * C), Sum(feature + 3 * C))
+                : Transpose.Sums(
+                    Sum(feature, weights), Sum(feature + C, weights), Sum(feature + 2 * C, weights), Sum(feature + 3 * C, weights));
             (Vector128.Load(z + f) + sums).Store(z + f);
         }
     }
 
+    /// <summary>dx = weights · ∂features/∂x · gradient, where the feature of a square is square / 2 · xᵢ²; the weights are one where null.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Chain(float* gradient, float* x, int K, float* weights, float square, float* dx)
+    {
+        L squares = L.Create(square);
+        for (int c = 0; c < C; c += L.Count)
+        {
+            for (int i = 0; i < K; i++) L.Load(gradient + (1 + i) * C + c).Store(dx + i * C + c);
+            float* pair = gradient + (1 + K) * C + c;
+            for (int i = 0; i < K; i++)
+            {
+                L xi = L.Load(x + i * C + c), sum = L.Load(dx + i * C + c);
+                float* xj = x + c, dxj = dx + c;
+                for (int j = 0; j < i; j++)
+                {
+                    L g = L.Load(pair);
+                    sum = L.MultiplyAdd(g, L.Load(xj), sum);
+                    L.MultiplyAdd(g, xi, L.Load(dxj)).Store(dxj);
+                    pair += C;
+                    xj += C;
+                    dxj += C;
+                }
+                L.MultiplyAdd(L.Load(pair) * squares, xi, sum).Store(dx + i * C + c);
+                pair += C;
+            }
+            if (weights == null) continue;
+            for (int i = 0; i < K; i++) (L.Load(weights + c) * L.Load(dx + i * C + c)).Store(dx + i * C + c);
+        }
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<float> RowSum(float* feature)
+    private static Vector128<float> Sum(float* feature)
     {
         L sum = L.Load(feature);
         for (int c = L.Count; c < C; c += L.Count) sum += L.Load(feature + c);
+        return L.Fold(sum);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Sum(float* feature, float* weights)
+    {
+        L sum = default;
+        for (int c = 0; c < C; c += L.Count) sum = L.MultiplyAdd(L.Load(weights + c), L.Load(feature + c), sum);
         return L.Fold(sum);
     }
 }

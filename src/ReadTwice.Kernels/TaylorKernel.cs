@@ -16,6 +16,12 @@ internal abstract class TaylorKernel
 
     /// <summary>Adds keys to the states, and reads nothing.</summary>
     public abstract void Add(TaylorStates states, TaylorKeys keys, int threads);
+
+    /// <summary>The gradients of what Read read; that of the states at the end becomes that of the states at the start.</summary>
+    public abstract void ReadBackward(TaylorOperands operands, TaylorCotangents cotangents, int threads);
+
+    /// <summary>The gradients of what Add added, given that of the states after it.</summary>
+    public abstract void AddBackward(TaylorStates gradient, TaylorKeys keys, HeadRows dk, HeadRows dv, int threads);
 }
 
 internal sealed class TaylorKernel<L> : TaylorKernel where L : struct, ILanes<L>
@@ -27,4 +33,10 @@ internal sealed class TaylorKernel<L> : TaylorKernel where L : struct, ILanes<L>
     }
 
     public override void Add(TaylorStates states, TaylorKeys keys, int threads) => TaylorForward<L>.Add(states, keys, threads);
+
+    public override void ReadBackward(TaylorOperands operands, TaylorCotangents cotangents, int threads) =>
+        TaylorBackward<L>.Read(operands, cotangents, threads);
+
+    public override void AddBackward(TaylorStates gradient, TaylorKeys keys, HeadRows dk, HeadRows dv, int threads) =>
+        TaylorBackward<L>.Add(gradient, keys, dk, dv, threads);
 }

@@ -42,7 +42,7 @@ public static partial class TaylorLinearAttention
         RequireGradients(sizes, o, den, dO, dS, dz, dq, dk, dv);
         RequireState(sizes, S0, z0);
         RequireState(sizes, dS0, dz0);
-        ReferenceBackward(sizes, scale, q, k, v, mask, o, den, S0, z0, dO, dS, dz, dq, dk, dv, dS0, dz0);
+        SimdBackward(Kernel, sizes, scale, q, k, v, mask, o, den, S0, z0, dO, dS, dz, dq, dk, dv, dS0, dz0, threads);
     }
 
     internal static void RequireInputs(AttentionSizes sizes, In q, In k, In v, In mask)

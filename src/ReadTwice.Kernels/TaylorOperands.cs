@@ -45,3 +45,10 @@ internal struct TaylorOperands
     public TaylorStates States;
     public HeadRows Q, O, Den;
 }
+
+/// <summary>Where the gradient of the outputs lies, and where those of the operands go; that of the states is advanced in place.</summary>
+internal struct TaylorCotangents
+{
+    public TaylorStates States;
+    public HeadRows DO, DQ, DK, DV;
+}

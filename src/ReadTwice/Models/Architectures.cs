@@ -33,6 +33,10 @@ public static class Architectures
         new("gsa", "2409.07146", [Gsa.Checkpoints]),
         new("lightnet", "2405.21022", [LightNet.Checkpoints]),
         new("linear_attn", "2006.16236", [LinearAttention.Checkpoints]),
+        new("delta_net", "2406.06484", [DeltaNet.Checkpoints]),
+        new("gated_deltanet", "2412.06464", [GatedDeltaNet.Checkpoints]),
+        new("kda", "2510.26692", [Kda.Checkpoints]),
+        new("comba", "2506.02475", [Comba.Checkpoints]),
         new("transformer", "1706.03762", [Transformer.Llama, Transformer.NeoX, Hazy.Attention]),
     ];
 

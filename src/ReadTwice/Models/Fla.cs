@@ -46,8 +46,7 @@ public static class Fla
         ConfigJson config, WeightSource weights, string architecture, Func<int, WeightSource, SequenceMixer> mixer,
         long layers = 24, double ratio = 4, bool readsRopeTheta = true)
     {
-        if (config.Has("attnres_block_size"))
-            throw new InvalidDataException($"{config.Where("attnres_block_size")} is set; residuals that attend over depth are not supported. Use a checkpoint without them.");
+        RefuseDepthAttention(config);
         long D = Width(config), width = MlpWidth(config, D, ratio);
         double epsilon = Epsilon(config);
         var blocks = new List<SequenceModule>();
@@ -66,6 +65,14 @@ public static class Fla
             Tied = config.Bool("tie_word_embeddings", false),
         };
         return new(frame, weights, blocks, weights.RmsNorm("norm", D, epsilon));
+    }
+
+    /// <summary>Refuses what very recent configs can ask for and no model here has.</summary>
+    /// <exception cref="InvalidDataException">The config asks for it.</exception>
+    internal static void RefuseDepthAttention(ConfigJson config)
+    {
+        if (config.Has("attnres_block_size"))
+            throw new InvalidDataException($"{config.Where("attnres_block_size")} is set; residuals that attend over depth are not supported. Use a checkpoint without them.");
     }
 
     /// <summary>The model's width.</summary>

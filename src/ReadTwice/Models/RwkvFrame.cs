@@ -45,6 +45,7 @@ internal static class RwkvFrame
     public static LanguageModel FromFla(
         ConfigJson config, WeightSource weights, string architecture, double ratio, bool gated, Func<int, WeightSource, SequenceMixer> mixer)
     {
+        Fla.RefuseDepthAttention(config);
         long D = Fla.Width(config);
         long width = config.Long("intermediate_size", ((long)(D * config.Double("hidden_ratio", ratio)) + 31) / 32 * 32);
         double epsilon = config.Double("norm_eps", 1e-5);

@@ -1,3 +1,5 @@
+using ReadTwice.Kernels;
+using ReadTwice.Native;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -17,6 +19,23 @@ public static partial class Ops
     /// <param name="p">What the state is asked with instead of the key, before it decays, [B, T, H, K]; null for the key, after.</param>
     /// <returns>o [B, T, H, V] and the state after the piece.</returns>
     public static (Tensor O, Tensor S) DeltaRule(
+        Tensor q, Tensor k, Tensor v, Tensor beta, Tensor? log, Tensor S, double scale, Tensor? p = null)
+    {
+        if (!Spans.Fit(q, k, v, beta, log, S, p) || Spans.Learn(q, k, v, beta, log, S, p)) return DeltaRuleInChunks(q, k, v, beta, log, S, scale, p);
+        using var scope = NewDisposeScope();
+        (q, k, v, beta, p) = (q.contiguous(), k.contiguous(), v.contiguous(), beta.contiguous(), p?.contiguous());
+        var (decay, o, end) = (log?.exp().contiguous(), empty(v.shape), S.contiguous().clone());
+        Kernels.DeltaRule.Forward(
+            StateSizes(k, v), (float)scale, Spans.In(q), Spans.In(k), Spans.In(v), Spans.In(beta), Spans.In(decay), Spans.In(p), Spans.Ref(end), Spans.Ref(o),
+            Libtorch.Threads);
+        GC.KeepAlive((q, k, v, beta, p, decay));
+        return (o.MoveToOuterDisposeScope(), end.MoveToOuterDisposeScope());
+    }
+
+    private static AttentionSizes StateSizes(Tensor k, Tensor v) => new((int)k.size(0), (int)k.size(1), (int)k.size(2), (int)k.size(3), (int)v.size(3));
+
+    /// <summary>The same by libtorch's operators, which know gradients and other devices.</summary>
+    internal static (Tensor O, Tensor S) DeltaRuleInChunks(
         Tensor q, Tensor k, Tensor v, Tensor beta, Tensor? log, Tensor S, double scale, Tensor? p = null)
     {
         using var scope = NewDisposeScope();

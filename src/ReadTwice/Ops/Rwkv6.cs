@@ -1,3 +1,4 @@
+using ReadTwice.Native;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -15,6 +16,19 @@ public static partial class Ops
     /// <param name="S">State before the piece, [B, H, K, V].</param>
     /// <returns>o [B, T, H, V] and the state after the piece.</returns>
     public static (Tensor O, Tensor S) Rwkv6(Tensor r, Tensor k, Tensor v, Tensor w, Tensor u, Tensor S)
+    {
+        if (!Spans.Fit(r, k, v, w, u, S) || Spans.Learn(r, k, v, w, u, S)) return Rwkv6InChunks(r, k, v, w, u, S);
+        using var scope = NewDisposeScope();
+        (r, k, v, u) = (r.contiguous(), k.contiguous(), v.contiguous(), u.contiguous());
+        var (decay, o, end) = (w.exp().contiguous(), empty(v.shape), S.contiguous().clone());
+        Kernels.Rwkv6.Forward(
+            StateSizes(k, v), Spans.In(r), Spans.In(k), Spans.In(v), Spans.In(decay), Spans.In(u), Spans.Ref(end), Spans.Ref(o), Libtorch.Threads);
+        GC.KeepAlive((r, k, v, u, decay));
+        return (o.MoveToOuterDisposeScope(), end.MoveToOuterDisposeScope());
+    }
+
+    /// <summary>The same by libtorch's operators, which know gradients and other devices.</summary>
+    internal static (Tensor O, Tensor S) Rwkv6InChunks(Tensor r, Tensor k, Tensor v, Tensor w, Tensor u, Tensor S)
     {
         using var scope = NewDisposeScope();
         var (rc, kc, vc) = (Chunks.Cut(r), Chunks.Cut(k), Chunks.Cut(v));

@@ -1,3 +1,4 @@
+using ReadTwice.Native;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -16,6 +17,19 @@ public static partial class Ops
     /// <param name="S">State before the piece, [B, H, K, V].</param>
     /// <returns>o [B, T, H, V] and the state after the piece.</returns>
     public static (Tensor O, Tensor S) Rwkv7(Tensor r, Tensor w, Tensor k, Tensor v, Tensor a, Tensor b, Tensor S)
+    {
+        if (!Spans.Fit(r, w, k, v, a, b, S) || Spans.Learn(r, w, k, v, a, b, S)) return Rwkv7InChunks(r, w, k, v, a, b, S);
+        using var scope = NewDisposeScope();
+        (r, k, v, a, b) = (r.contiguous(), k.contiguous(), v.contiguous(), a.contiguous(), b.contiguous());
+        var (decay, o, end) = (w.exp().contiguous(), empty(v.shape), S.contiguous().clone());
+        Kernels.Rwkv7.Forward(
+            StateSizes(k, v), Spans.In(r), Spans.In(decay), Spans.In(k), Spans.In(v), Spans.In(a), Spans.In(b), Spans.Ref(end), Spans.Ref(o), Libtorch.Threads);
+        GC.KeepAlive((r, k, v, a, b, decay));
+        return (o.MoveToOuterDisposeScope(), end.MoveToOuterDisposeScope());
+    }
+
+    /// <summary>The same by libtorch's operators, which know gradients and other devices.</summary>
+    internal static (Tensor O, Tensor S) Rwkv7InChunks(Tensor r, Tensor w, Tensor k, Tensor v, Tensor a, Tensor b, Tensor S)
     {
         using var scope = NewDisposeScope();
         var (rc, kc, vc, ac, bc) = (Chunks.Cut(r), Chunks.Cut(k), Chunks.Cut(v), Chunks.Cut(a), Chunks.Cut(b));

@@ -26,7 +26,7 @@ public static partial class Ops
     public static (Tensor O, Tensor S, Tensor z) TaylorAttention(
         Tensor q, Tensor k, Tensor v, Tensor S, Tensor z, double scale, double epsilon, Tensor? mask = null, EncodedPrefix? prefix = null)
     {
-        if (!KernelsServe(q) || epsilon != TaylorLinearAttention.Epsilon)
+        if (!KernelsServe(q) || (float)epsilon != TaylorLinearAttention.Epsilon)
             return TaylorAttentionByOperators(q, k, v, S, z, scale, epsilon, mask, prefix);
         using var scope = NewDisposeScope();
         (q, k, v, S, z, mask) = (q.contiguous(), k.contiguous(), v.contiguous(), S.contiguous(), z.contiguous(), mask?.contiguous());

@@ -42,6 +42,8 @@ internal sealed class TaylorFunction : autograd.MultiTensorFunction<TaylorFuncti
         var norms = empty([.. q.shape[..3]]);
         var (o, endS, endZ) = Read(q, k, v, S, z, mask, prefix, scale, norms);
 
+        // Else TorchSharp keeps a tensor like each output to make zeros of, which the caller's dispose scope frees too early.
+        context.set_materialize_grads(false);
         List<Tensor> saved = [q, k, v, S, z, o.detach(), norms];
         if (mask is not null) saved.Add(mask);
         if (prefix is not null) saved.AddRange([prefix.K, prefix.V]);
@@ -65,7 +67,9 @@ internal sealed class TaylorFunction : autograd.MultiTensorFunction<TaylorFuncti
         float scale = (float)context.get_data(Scale);
 
         var sizes = Sizes(q, v);
-        var (dO, dS, dz) = (gradients[0].contiguous(), gradients[1].contiguous(), gradients[2].contiguous());
+        // Where an output was not used there is no gradient of it.
+        Tensor? Given(int i) => gradients[i] is { IsInvalid: false } gradient ? gradient.contiguous() : null;
+        var (dO, dS, dz) = (Given(0) ?? zeros_like(o), Given(1), Given(2));
         var (dq, dk, dv, dS0, dz0) = (empty_like(q), empty_like(k), empty_like(v), empty_like(S), empty_like(z));
         int threads = Libtorch.Threads;
         if (prefixK is null)

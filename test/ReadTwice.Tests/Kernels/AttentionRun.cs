@@ -118,6 +118,15 @@ internal sealed record AttentionRun(AttentionSizes Sizes, int P, float Scale)
         return to;
     }
 
+    public Gradients Backward(TaylorKernel kernel, Results read, int threads = 1)
+    {
+        var to = NewGradients();
+        PrefixLinearAttention.SimdBackward(
+            kernel, Sizes, P, Scale, KEnc, VEnc, MaskEnc, Q, K, V, Mask, read.O, read.Den, S0, Z0, DO, DS, DZ,
+            to.DKEnc, to.DVEnc, to.DQ, to.DK, to.DV, to.DS0, to.DZ0, threads);
+        return to;
+    }
+
     public static void Near(Results expected, Results actual, float tolerance, string what)
     {
         Numbers.Near(expected.O, actual.O, tolerance, $"{what} o");

@@ -1,3 +1,4 @@
+using System.Buffers;
 using ReadTwice.Kernels;
 
 namespace ReadTwice.Tests.Kernels;
@@ -116,6 +117,53 @@ public class TaylorLinearAttentionTests
                 AttentionRun.Near(expected, read, Tolerance, kernel.ToString()!);
                 foreach (var guarded in new[] { q, k, v, mask, S, z, o, den }) guarded.RequireIntact();
             }
+    }
+
+    [Theory, InlineData(1, 3, 5), InlineData(1, 16, 64), InlineData(50, 3, 5), InlineData(50, 16, 64), InlineData(71, 16, 70)]
+    public void Memory_may_end_where_a_span_does(int T, int K, int V)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Fences around memory are made for Linux alone.");
+        var run = AttentionRun.Random(new AttentionSizes(2, T, 3, K, V), masked: true);
+        var read = run.Reference();
+        foreach (var kernel in kernels)
+            foreach (bool atEnd in new[] { false, true })
+            {
+                using Fenced q = new(run.Q, atEnd), k = new(run.K, atEnd), v = new(run.V, atEnd), mask = new(run.Mask, atEnd);
+                using Fenced S = new(run.S0, atEnd), z = new(run.Z0, atEnd), o = new(read.O, atEnd), den = new(read.Den, atEnd);
+                using Fenced dO = new(run.DO, atEnd), dq = new(run.Q, atEnd), dk = new(run.K, atEnd), dv = new(run.V, atEnd);
+                using Fenced dS = new(run.DS, atEnd), dz = new(run.DZ, atEnd);
+                TaylorLinearAttention.SimdBackward(
+                    kernel, run.Sizes, run.Scale, q.Span, k.Span, v.Span, mask.Span, o.Span, den.Span, S.Span, z.Span, dO.Span,
+                    [], [], dq.Span, dk.Span, dv.Span, dS.Span, dz.Span, 1);
+                TaylorLinearAttention.Simd(
+                    kernel, run.Sizes, run.Scale, q.Span, k.Span, v.Span, mask.Span, S.Span, z.Span, o.Span, den.Span, 1);
+                Numbers.Near(read.O, o.Span, Tolerance, kernel.ToString()!);
+            }
+    }
+
+    [Theory, InlineData(3), InlineData(50), InlineData(100)]
+    public void What_was_left_in_borrowed_memory_does_not_matter(int T)
+    {
+        var run = AttentionRun.Random(new AttentionSizes(1, T, 3, 3, 5));
+        var read = run.Reference();
+        var expected = run.ReferenceBackward(read);
+        foreach (var kernel in kernels)
+        {
+            Poison();
+            AttentionRun.Near(read, run.Forward(kernel), Tolerance, kernel.ToString()!);
+            Poison();
+            AttentionRun.Near(expected, run.Backward(kernel, read), Tolerance, kernel.ToString()!);
+        }
+
+        static void Poison()
+        {
+            for (int size = 16; size <= 1 << 20; size *= 2)
+            {
+                float[] array = ArrayPool<float>.Shared.Rent(size);
+                array.AsSpan().Fill(float.NaN);
+                ArrayPool<float>.Shared.Return(array);
+            }
+        }
     }
 
     [Theory, InlineData(1, 16), InlineData(1, 1), InlineData(2, 1), InlineData(3, 3)]

@@ -27,6 +27,9 @@ public sealed class DecayingRecurrenceTests : IDisposable
         {
             var run = Make(name, T);
             var whole = run.Read(run.Inputs, run.State);
+            var learning = run.Read([.. run.Inputs.Select(input => input.clone().requires_grad_())], run.State);
+            Near.Equal(whole.O, learning.O.detach(), because: $"{T} outputs with gradients");
+            foreach (var (atOnce, withGradients) in whole.State.Zip(learning.State)) Near.Equal(atOnce, withGradients.detach(), because: $"the state after {T}");
             var state = run.State;
             var outputs = new List<Tensor>();
             for (long t = 0; t < T; t++)

@@ -10,6 +10,7 @@ public sealed class GoldenTests
         "jrt", "hazy-based", "hazy-attn", "hazy-mamba", "mamba-ssm", "mamba-hf", "falcon-mamba", "llama", "gpt-neox",
         "mamba2-ssm", "mamba2-hf", "mamba2", "longhorn", "jamba", "bamba", "falcon-h1", "recurrent-gemma",
         "rwkv4", "rwkv6", "rwkv7", "rwkv6-official", "rwkv7-official",
+        "delta_net", "gated_deltanet", "kda", "comba",
         "gla", "hybrid", "retnet", "hgrn", "hgrn2", "gsa", "lightnet", "linear_attn", "based-fla", "rebased-fla",
     ];
 
