@@ -14,9 +14,14 @@ public sealed record LabelledDocument(string Text, IReadOnlyList<RecallExample> 
 }
 
 /// <summary>The size of a sequence to make.</summary>
-/// <param name="PrefixLength">Tokens of the prefix, up to the first answer.</param>
+/// <param name="PromptLength">Tokens up to the first answer.</param>
 /// <param name="Length">Tokens in all.</param>
-public readonly record struct SequenceShape(int PrefixLength, int Length);
+/// <param name="LongestPrefix">How many of the prompt's first tokens are the prefix at most; those after it are predicted.</param>
+public readonly record struct SequenceShape(int PromptLength, int Length, int LongestPrefix)
+{
+    /// <summary>Tokens of the prefix.</summary>
+    public int PrefixLength => Math.Min(PromptLength, LongestPrefix);
+}
 
 /// <summary>
 /// Makes training sequences out of labelled documents: the prompt of a recall task as the prefix, its answer, then more
@@ -67,16 +72,31 @@ public sealed class RecallSequences
     /// <param name="random">Chooses documents, windows and pieces.</param>
     public IReadOnlyList<TokenSequence> Copies(SequenceShape shape, int count, Random random)
     {
-        int[] long_ = [.. Enumerable.Range(0, ids.Length).Where(document => ids[document].Length >= shape.PrefixLength)];
-        if (long_.Length == 0) throw new InvalidDataException($"No document has {shape.PrefixLength} tokens; longer documents or a shorter shape are needed.");
+        int[][] enough = [.. ids.Where(document => document.Length >= shape.PromptLength)];
+        if (enough.Length == 0) throw new InvalidDataException($"No document has {shape.PromptLength} tokens; longer documents or a shorter shape are needed.");
         return [.. Enumerable.Range(0, count).Select(_ =>
         {
-            int[] document = ids[long_[random.Next(long_.Length)]];
-            int start = random.Next(document.Length - shape.PrefixLength + 1);
-            var draft = new Draft(document.AsSpan(start, shape.PrefixLength), shape.Length);
-            AddPieces(draft, shape.PrefixLength, random);
-            return draft.Finish(shape.PrefixLength, masked: false);
+            int[] document = enough[random.Next(enough.Length)];
+            int start = random.Next(document.Length - shape.PromptLength + 1);
+            return Pieces(document.AsSpan(start, shape.PromptLength), shape, random);
         })];
+    }
+
+    /// <summary>The same of tokens drawn at random, which nothing but recall can foretell.</summary>
+    /// <param name="shape">Their size.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="random">Chooses tokens and pieces.</param>
+    public IReadOnlyList<TokenSequence> Noise(SequenceShape shape, int count, Random random) => [.. Enumerable.Range(0, count).Select(_ =>
+    {
+        int[] tokens = [.. Enumerable.Range(0, shape.PromptLength).Select(_ => random.Next(tokenizer.VocabularySize))];
+        return Pieces(tokens, shape, random);
+    })];
+
+    private TokenSequence Pieces(ReadOnlySpan<int> tokens, SequenceShape shape, Random random)
+    {
+        var draft = new Draft(tokens, shape);
+        AddPieces(draft, random);
+        return draft.Finish(masked: false);
     }
 
     private TokenSequence? Fact(SequenceShape shape, Reading reading, double masks, Random random)
@@ -85,15 +105,15 @@ public sealed class RecallSequences
         var (text, facts) = documents[chosen];
         if (facts.Count == 0) return null;
         var first = facts[random.Next(facts.Count)];
-        string window = Window(chosen, first, shape.PrefixLength / reading.Times, random);
+        string window = Window(chosen, first, shape.PromptLength / reading.Times, random);
         if (!window.Contains(first.Answers[0], StringComparison.Ordinal)) return null;
 
         string prompt = task.Prompt(first with { Document = window }, reading);
-        var prefix = tokenizer.Encode(prompt);
+        var tokens = tokenizer.Encode(prompt);
         // What is too long loses tokens at its left, as a prompt does in the evaluation; the answer must still be in what is left.
-        int extra = prefix.Count - shape.PrefixLength;
+        int extra = tokens.Count - shape.PromptLength;
         if (extra < 0) return null;
-        var draft = new Draft([.. prefix.Skip(extra)], shape.Length);
+        var draft = new Draft([.. tokens.Skip(extra)], shape);
         string read = tokenizer.Decode(draft.Ids);
         if (!read.Contains(first.Answers[0], StringComparison.Ordinal)) return null;
 
@@ -104,8 +124,8 @@ public sealed class RecallSequences
                 draft.Add(tokenizer.Encode(Question(fact)), TokenRole.Text);
                 AddAnswer(draft, fact);
             }
-        AddPieces(draft, shape.PrefixLength, random);
-        return draft.Finish(shape.PrefixLength, random.NextDouble() < masks);
+        AddPieces(draft, random);
+        return draft.Finish(masked: random.NextDouble() < masks);
     }
 
     // As the evaluation cuts it, around the first mention of key or answer; half of the time it lies anywhere around it.
@@ -128,12 +148,12 @@ public sealed class RecallSequences
         draft.Add(answer, TokenRole.Answer);
     }
 
-    private void AddPieces(Draft draft, int prefixLength, Random random)
+    private void AddPieces(Draft draft, Random random)
     {
         while (!draft.IsFull)
         {
-            int length = Math.Min(random.Next(ShortestPiece, LongestPiece + 1), prefixLength);
-            int start = random.Next(prefixLength - length + 1);
+            int length = Math.Min(random.Next(ShortestPiece, LongestPiece + 1), draft.PromptLength);
+            int start = random.Next(draft.PromptLength - length + 1);
             int[] piece = [.. draft.Ids.GetRange(start, length)];
             draft.Keep(start, length);
             draft.Add(piece[..Cue], TokenRole.Padding);
@@ -159,14 +179,15 @@ public sealed class RecallSequences
     }
 
     /// <summary>A sequence under construction.</summary>
-    private sealed class Draft(ReadOnlySpan<int> prefix, int length)
+    private sealed class Draft(ReadOnlySpan<int> prompt, SequenceShape shape)
     {
-        private readonly List<TokenRole> roles = [.. Enumerable.Repeat(TokenRole.Text, prefix.Length)];
-        private readonly int prefixLength = prefix.Length;
+        private readonly List<TokenRole> roles = [.. Enumerable.Repeat(TokenRole.Text, prompt.Length)];
 
-        public List<int> Ids { get; } = [.. prefix];
+        public int PromptLength { get; } = prompt.Length;
 
-        public bool IsFull => Ids.Count >= length;
+        public List<int> Ids { get; } = [.. prompt];
+
+        public bool IsFull => Ids.Count >= shape.Length;
 
         public void Add(IReadOnlyList<int> tokens, TokenRole role)
         {
@@ -174,24 +195,24 @@ public sealed class RecallSequences
             roles.AddRange(Enumerable.Repeat(role, tokens.Count));
         }
 
-        /// <summary>Protects a stretch of the prefix from being masked.</summary>
+        /// <summary>Protects a stretch of the prompt from being masked.</summary>
         public void Keep(int start, int count)
         {
             for (int i = start; i < start + count; i++) roles[i] = TokenRole.Kept;
         }
 
-        /// <summary>Protects every place of the prefix where these tokens stand.</summary>
+        /// <summary>Protects every place of the prompt where these tokens stand.</summary>
         public void Keep(int[] tokens)
         {
-            for (int i = 0; i + tokens.Length <= prefixLength; i++)
+            for (int i = 0; i + tokens.Length <= PromptLength; i++)
                 if (Ids.Slice(i, tokens.Length).SequenceEqual(tokens)) Keep(i, tokens.Length);
         }
 
-        public TokenSequence Finish(int prefix, bool masked)
+        public TokenSequence Finish(bool masked)
         {
             if (!masked)
-                for (int i = 0; i < prefix; i++) roles[i] = TokenRole.Kept;
-            return new([.. Ids.Take(length)], [.. roles.Take(length)], prefix);
+                for (int i = 0; i < shape.PrefixLength; i++) roles[i] = TokenRole.Kept;
+            return new([.. Ids.Take(shape.Length)], [.. roles.Take(shape.Length)], shape.PrefixLength);
         }
     }
 }

@@ -58,8 +58,9 @@ public sealed class Trainer : IDisposable
     /// <param name="data">Folder with the files that the config names.</param>
     /// <param name="tokenizer">Folder with tokenizer.json.</param>
     /// <param name="output">Folder for checkpoints, log and result; made if need be.</param>
+    /// <param name="from">Folder of a checkpoint of the same shape whose weights are the first ones; null to draw them.</param>
     /// <exception cref="InvalidDataException">Something does not fit; the message says what.</exception>
-    public Trainer(TrainingConfig config, string data, string tokenizer, string output)
+    public Trainer(TrainingConfig config, string data, string tokenizer, string output, string? from = null)
     {
         (this.config, this.output) = (config, output);
         tokenizerFile = Path.Combine(tokenizer, "tokenizer.json");
@@ -69,8 +70,10 @@ public sealed class Trainer : IDisposable
         try
         {
             Export.Require(checkpoint.Family);
-            TrainingSetup.Draw(Model, config.FirstDeviation, config.Seed);
-            if (config.StartsRecalling) RecallStart.Apply(Model, config.FirstDeviation);
+            string start = "drawn";
+            if (from is not null) start = TrainingSetup.Copy(from, Model);
+            else TrainingSetup.Draw(Model, config.FirstDeviation, config.Seed);
+            if (from is null && config.StartsRecalling) RecallStart.Apply(Model, config.FirstDeviation);
             parameters = TrainingSetup.Parameters(Model, config.DecayNorms);
             averages = config.Average == 0 ? [] : [.. parameters.Select(parameter => parameter.Value.ToArray())];
             rules = new(config.Objective, (int)Model.VocabularyRows - 1)
@@ -88,7 +91,7 @@ public sealed class Trainer : IDisposable
                 first += phase.Steps;
             }
             if (config.Validation is { } name) validation = Open(Path.Combine(data, name));
-            run = $"{config.Hash} {words.Hash} {string.Join(' ', files.Select(file => $"{file.Count}/{file.Tokens}"))}";
+            run = $"{config.Hash} {start} {words.Hash} {string.Join(' ', files.Select(file => $"{file.Count}/{file.Tokens}"))}";
             Directory.CreateDirectory(output);
         }
         catch

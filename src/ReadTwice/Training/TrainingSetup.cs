@@ -29,6 +29,23 @@ public static class TrainingSetup
                 parameter.copy_(empty(parameter.shape).normal_(0, IntoResidual(name) ? deviation / Math.Sqrt(2 * layers) : deviation));
     }
 
+    /// <summary>Takes the weights of a checkpoint of the same shape, and gives its hash.</summary>
+    /// <exception cref="InvalidDataException">It lacks a parameter, or has one of another shape.</exception>
+    public static string Copy(string folder, LanguageModel model)
+    {
+        using var start = Checkpoint.Load(folder);
+        using var inference = no_grad();
+        var theirs = start.Model.NamedParameters.ToDictionary(named => named.Name, named => named.Parameter);
+        foreach (var (name, parameter) in model.NamedParameters)
+        {
+            if (!theirs.TryGetValue(name, out var value) || !value.shape.SequenceEqual(parameter.shape))
+                throw new InvalidDataException(
+                    $"{folder}: {name} is {(value is null ? "missing" : $"[{string.Join(", ", value.shape)}]")}; the config's model needs [{string.Join(", ", parameter.shape)}]. Start from a checkpoint of the same shape.");
+            parameter.copy_(value);
+        }
+        return start.Model.Hash;
+    }
+
     private static bool IsMatrix(string name, Parameter parameter) =>
         parameter.dim() == 2 && name.EndsWith(".weight", StringComparison.Ordinal) && !name.EndsWith(".dt_proj.weight", StringComparison.Ordinal);
 

@@ -84,6 +84,21 @@ public sealed partial class TrainerTests : IDisposable
     }
 
     [Fact]
+    public void A_run_can_start_from_the_weights_of_another()
+    {
+        Run(Config(Jrt, """ "phases": ["a.seq 2"] """), "first");
+        string config = Config(Jrt, """ "phases": ["b.seq 1"], "seed": 5 """);
+        using (var trainer = Make(config, "second", folder.File("first/model")))
+        using (var first = Checkpoint.Load(folder.File("first/model")))
+            foreach (var (ours, theirs) in trainer.Model.NamedParameters.Zip(first.Model.NamedParameters))
+                Near.Equal(theirs.Parameter, ours.Parameter, tolerance: 0, because: ours.Name);
+        Run(config, "second", folder.File("first/model"));
+        Assert.Throws<InvalidDataException>(() => Run(config, "second"));
+        Assert.Contains("same shape", Assert.Throws<InvalidDataException>(
+            () => Make(config.Replace("\"n_embd\": 24", "\"n_embd\": 48", StringComparison.Ordinal), "third", folder.File("first/model"))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void The_loss_falls()
     {
         var losses = new List<double>();
@@ -142,14 +157,14 @@ public sealed partial class TrainerTests : IDisposable
             () => Make(Config(Jrt, """ "phases": ["long.seq 1"] """), "run")).Message, StringComparison.Ordinal);
     }
 
-    private void Run(string config, string output)
+    private void Run(string config, string output, string? from = null)
     {
-        using var trainer = Make(config, output);
+        using var trainer = Make(config, output, from);
         trainer.Run(_ => { }, TestContext.Current.CancellationToken);
     }
 
-    private Trainer Make(string config, string output) =>
-        new(TrainingConfig.Read(ConfigJson.Parse(config, "train.json")), folder.Path, folder.Path, folder.File(output));
+    private Trainer Make(string config, string output, string? from = null) =>
+        new(TrainingConfig.Read(ConfigJson.Parse(config, "train.json")), folder.Path, folder.Path, folder.File(output), from);
 
     private static string Config(string family, string settings)
     {
