@@ -64,7 +64,7 @@ internal static class ExtractCommand
     {
         try
         {
-            using var read = reader.Read(DocumentText.Load(document), reading, null, cancel);
+            using var read = reader.Read(DocumentText.Load(document, cancel), reading, null, cancel);
             var values = new List<string>();
             foreach (string field in fields)
             {

@@ -56,7 +56,7 @@ internal static class ReadCommand
         public void Run(Checkpoint checkpoint, CancellationToken cancel)
         {
             var reader = new Reader(checkpoint.Model, checkpoint.Tokenizer, Padding);
-            string? text = Document is null ? null : DocumentText.Load(Document);
+            string? text = Document is null ? null : DocumentText.Load(Document, cancel);
             var clock = Stopwatch.StartNew();
             using var read = Load is not null ? reader.Load(Load) : Reading.QuestionFirst ? null : ReadDocument(reader, text!, cancel);
             double seconds = clock.Elapsed.TotalSeconds;
