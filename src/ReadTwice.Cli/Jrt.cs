@@ -24,6 +24,7 @@ internal static class Jrt
             PrepareCommand.Make(terminal),
             TrainCommand.Make(terminal),
             EvalCommand.Make(terminal),
+            SynthCommand.Make(terminal),
             BenchCommand.Make(terminal),
         };
         var parsed = root.Parse(args);
