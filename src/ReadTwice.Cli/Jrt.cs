@@ -20,6 +20,11 @@ internal static class Jrt
             InfoCommand.Make(terminal),
             PullCommand.Make(terminal),
             VerifyCommand.Make(terminal),
+            TokenizerCommand.Make(terminal),
+            PrepareCommand.Make(terminal),
+            TrainCommand.Make(terminal),
+            EvalCommand.Make(terminal),
+            SynthCommand.Make(terminal),
             BenchCommand.Make(terminal),
         };
         var parsed = root.Parse(args);

@@ -91,6 +91,9 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     /// <summary>The size of the parameters in the types they are kept in, in bytes.</summary>
     public long WeightBytes => parameters().Sum(parameter => parameter.numel() * parameter.element_size());
 
+    /// <summary>The parameters under our names, by which a <see cref="CheckpointFamily"/> finds theirs; a tied matrix once.</summary>
+    public IReadOnlyList<(string Name, Parameter Parameter)> NamedParameters => source.Made;
+
     /// <summary>The blocks, first to last.</summary>
     public IReadOnlyList<SequenceModule> Blocks => [.. blocks];
 
@@ -120,6 +123,18 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
         return logits.MoveToOuterDisposeScope();
     }
 
+    /// <summary>Scores what may stand at chosen positions of texts read from the start: training scores only what has a label.</summary>
+    /// <param name="tokens">Token ids, [B, T].</param>
+    /// <param name="prefixLength">How many of them are read in both directions.</param>
+    /// <param name="positions">Indices into B·T, [n], int64.</param>
+    /// <returns>[n, vocabulary].</returns>
+    public Tensor LogitsAt(Tensor tokens, long prefixLength, Tensor positions)
+    {
+        using var scope = NewDisposeScope();
+        using var state = NewState(tokens.size(0));
+        return Head(Stream(tokens, state, prefixLength, isWhole: true).flatten(0, 1).index_select(0, positions)).MoveToOuterDisposeScope();
+    }
+
     /// <inheritdoc/>
     public Tensor Prefill(Tensor tokens, RecurrentState state, long prefixLength = 0)
     {
@@ -139,7 +154,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     }
 
     // [B, T] -> [B, T, D]: the residual stream after the last block.
-    private Tensor Stream(Tensor tokens, RecurrentState state, long prefixLength)
+    private Tensor Stream(Tensor tokens, RecurrentState state, long prefixLength, bool isWhole = false)
     {
         Check(tokens, state, prefixLength);
         var x = embedding.call(tokens);
@@ -150,7 +165,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
         for (int i = 0; i < blocks.Count; i++)
         {
             using var layer = NewDisposeScope();
-            var next = blocks[i].call(x, new Pass(state[i], state.Position, prefixLength, padding, shared)).MoveToOuterDisposeScope();
+            var next = blocks[i].call(x, new Pass(state[i], state.Position, prefixLength, padding, shared, isWhole)).MoveToOuterDisposeScope();
             if (!is_grad_enabled()) x.Dispose();
             x = next;
         }

@@ -11,8 +11,9 @@ namespace ReadTwice;
 /// <param name="PrefixLength">How many of this piece's first tokens are read in both directions (JRT-RNN).</param>
 /// <param name="Padding">Where the rows' texts begin; null where nothing is padded.</param>
 /// <param name="Shared">What a layer leaves for later layers of the same call, and no longer (RWKV-7's first values).</param>
+/// <param name="IsWhole">Whether the piece is a whole text, after which nobody asks for the state: a layer may leave it as it was.</param>
 public readonly record struct Pass(
-    LayerState State, long Position = 0, long PrefixLength = 0, PiecePadding? Padding = null, LayerState? Shared = null)
+    LayerState State, long Position = 0, long PrefixLength = 0, PiecePadding? Padding = null, LayerState? Shared = null, bool IsWhole = false)
 {
     /// <summary>1 where a token is real and 0 where it is padding, [B, T]; null where the piece has none.</summary>
     public Tensor? Mask => Padding?.Mask;

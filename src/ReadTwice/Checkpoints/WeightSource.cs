@@ -15,18 +15,26 @@ public sealed class WeightSource : IDisposable
     private readonly string prefix;
 
     private readonly (string Ours, string Here)[] aliases;
+    private readonly List<(string Name, Parameter Parameter)> made;
 
-    internal WeightSource(IWeights weights, string prefix = "", (string Ours, string Here)[]? aliases = null) =>
-        (this.weights, this.prefix, this.aliases) = (weights, prefix, aliases ?? []);
+    internal WeightSource(IWeights weights) : this(weights, "", [], [])
+    {
+    }
+
+    private WeightSource(IWeights weights, string prefix, (string Ours, string Here)[] aliases, List<(string, Parameter)> made) =>
+        (this.weights, this.prefix, this.aliases, this.made) = (weights, prefix, aliases, made);
+
+    /// <summary>Every parameter that was taken from the source, whatever part of the model took it, under its name in the source.</summary>
+    public IReadOnlyList<(string Name, Parameter Parameter)> Made => made;
 
     /// <summary>A hash of the weights and their config, in hexadecimal.</summary>
     public string Hash => weights.Hash;
 
     /// <summary>The same source, seen from a part of the model.</summary>
-    public WeightSource In(string part) => new(weights, $"{Full(part)}.");
+    public WeightSource In(string part) => new(weights, $"{Full(part)}.", [], made);
 
     /// <summary>The same source, where some parts go by another name: a layer that several formats share.</summary>
-    public WeightSource As(params (string Ours, string Here)[] names) => new(weights, prefix, names);
+    public WeightSource As(params (string Ours, string Here)[] names) => new(weights, prefix, names, made);
 
     /// <summary>Whether the source has this parameter; fresh weights have none, so a config must say what exists.</summary>
     public bool Has(string name) => weights.ShapeOf(Full(name)) is not null;
@@ -72,8 +80,12 @@ public sealed class WeightSource : IDisposable
         return prefix + name;
     }
 
-    private Parameter Make(string name, long[] shape, Init init, bool ofProducts) =>
-        new(weights.Take(Full(name), shape, init, ofProducts));
+    private Parameter Make(string name, long[] shape, Init init, bool ofProducts)
+    {
+        var parameter = new Parameter(weights.Take(Full(name), shape, init, ofProducts));
+        made.Add((Full(name), parameter));
+        return parameter;
+    }
 }
 
 /// <summary>How a parameter starts when a model is trained from the beginning.</summary>

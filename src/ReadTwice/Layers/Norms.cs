@@ -28,7 +28,7 @@ public sealed class RmsNorm : nn.Module<Tensor, Tensor>
     {
         using var scope = NewDisposeScope();
         var y = groups == 1 ? x : x.unflatten(x.dim() - 1, [groups, x.size(-1) / groups]);
-        y = y * (y.pow(2).mean([-1], keepdim: true) + epsilon).rsqrt();
+        y = y * (y.square().mean([-1], keepdim: true) + epsilon).rsqrt();
         if (groups > 1) y = y.flatten(-2);
         if (weight is not null) y = y * (offset == 0 ? weight : weight + offset);
         return y.MoveToOuterDisposeScope();

@@ -32,7 +32,8 @@ public sealed class TaylorLinearAttention(TaylorAttentionConfig config, WeightSo
         using var scope = NewDisposeScope();
         var (q, k, v) = (Heads(query.call(x), config.K), Heads(key.call(x), config.K), Heads(value.call(x), config.V));
         Tensor o;
-        if (logDecay is null)
+        if (logDecay is null && pass.IsWhole) o = Ops.TaylorAttentionOfWhole(q, k, v, config.Scale, config.Epsilon);
+        else if (logDecay is null)
             (o, pass.State["S"], pass.State["z"]) = Ops.TaylorAttention(
                 q, k, v, pass.State["S"], pass.State["z"], config.Scale, config.Epsilon, pass.MaskUnlessPublished);
         else

@@ -71,9 +71,12 @@ public sealed class PrefixLinearAttention(TaylorAttentionConfig config, WeightSo
             encoded = new(prefixK, Heads(prefixValue.call(prefix), config.V), pass.MaskUnlessPublished?.narrow(1, 0, pass.PrefixLength));
         }
 
-        (var o, pass.State["S"], pass.State["z"]) = Ops.TaylorAttention(
-            Heads(query.call(x), config.K), k, Heads(value.call(x), config.V),
-            pass.State["S"], pass.State["z"], config.Scale, config.Epsilon, pass.MaskUnlessPublished, encoded);
+        var (q, v) = (Heads(query.call(x), config.K), Heads(value.call(x), config.V));
+        Tensor o;
+        if (pass.IsWhole) o = Ops.TaylorAttentionOfWhole(q, k, v, config.Scale, config.Epsilon, encoded);
+        else
+            (o, pass.State["S"], pass.State["z"]) = Ops.TaylorAttention(
+                q, k, v, pass.State["S"], pass.State["z"], config.Scale, config.Epsilon, pass.MaskUnlessPublished, encoded);
         return output.call(o.flatten(2)).MoveToOuterDisposeScope();
     }
 

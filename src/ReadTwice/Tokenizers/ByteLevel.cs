@@ -24,6 +24,9 @@ internal static partial class ByteLevel
     [GeneratedRegex(@"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")]
     public static partial Regex Words();
 
+    /// <summary>The character that stands for a byte.</summary>
+    public static char Character(byte value) => characters[value];
+
     /// <summary>The UTF-8 bytes of a text, a character each.</summary>
     public static string Spell(ReadOnlySpan<char> text) => string.Create(Encoding.UTF8.GetByteCount(text), text, Spell);
 

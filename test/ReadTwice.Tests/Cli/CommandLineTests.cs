@@ -9,7 +9,7 @@ public sealed class CommandLineTests : IDisposable
     public void Dispose() => folder.Dispose();
 
     [Theory]
-    [InlineData("read"), InlineData("extract"), InlineData("generate"), InlineData("tokenize"), InlineData("info"), InlineData("pull"), InlineData("verify")]
+    [InlineData("read"), InlineData("extract"), InlineData("generate"), InlineData("tokenize"), InlineData("info"), InlineData("pull"), InlineData("verify"), InlineData("train"), InlineData("prepare"), InlineData("eval")]
     public void Every_command_has_help_and_a_json_form(string command)
     {
         var result = CommandLine.Run(command, "--help");
