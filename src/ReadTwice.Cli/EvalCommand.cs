@@ -1,11 +1,11 @@
 using System.CommandLine;
 using System.Text;
 using System.Text.Json;
-using Spectre.Console;
 using ReadTwice.Checkpoints;
 using ReadTwice.Evaluation;
 using ReadTwice.Evaluation.Tasks;
 using ReadTwice.Native;
+using Spectre.Console;
 using TorchSharp;
 
 namespace ReadTwice.Cli;

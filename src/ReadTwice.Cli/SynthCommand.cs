@@ -1,8 +1,8 @@
 using System.CommandLine;
 using System.Text.Json;
-using Spectre.Console;
 using ReadTwice.Native;
 using ReadTwice.Synthetic;
+using Spectre.Console;
 
 namespace ReadTwice.Cli;
 

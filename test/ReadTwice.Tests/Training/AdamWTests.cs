@@ -1,8 +1,8 @@
 using ReadTwice.Training;
 using TorchSharp;
 using TorchSharp.Modules;
-using AdamW = ReadTwice.Training.AdamW;
 using static TorchSharp.torch;
+using AdamW = ReadTwice.Training.AdamW;
 
 namespace ReadTwice.Tests.Training;
 
