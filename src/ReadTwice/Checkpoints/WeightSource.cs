@@ -89,33 +89,32 @@ public sealed class WeightSource : IDisposable
 }
 
 /// <summary>How a parameter starts when a model is trained from the beginning.</summary>
-public sealed class Init(string name, Action<Tensor> fill)
+public sealed class Init(string name, Action<Tensor, torch.Generator> fill)
 {
     /// <summary>All zero.</summary>
-    public static readonly Init Zeros = new("zeros", tensor => tensor.zero_());
+    public static readonly Init Zeros = new("zeros", (tensor, _) => tensor.zero_());
 
     /// <summary>All one.</summary>
-    public static readonly Init Ones = new("ones", tensor => tensor.fill_(1));
+    public static readonly Init Ones = new("ones", (tensor, _) => tensor.fill_(1));
 
     /// <summary>Normal with mean zero.</summary>
-    public static Init Normal(double std) => new($"normal {std}", tensor => tensor.normal_(0, std));
+    public static Init Normal(double std) => new($"normal {std}", (tensor, chance) => tensor.normal_(0, std, chance));
 
     /// <summary>Uniform between -bound and bound.</summary>
-    public static Init Uniform(double bound) => new($"uniform {bound}", tensor => tensor.uniform_(-bound, bound));
+    public static Init Uniform(double bound) => new($"uniform {bound}", (tensor, chance) => tensor.uniform_(-bound, bound, chance));
 
     /// <summary>Values that the caller computes, in the shape of the parameter.</summary>
-    public static Init Values(Func<Tensor> make) => new("values", tensor =>
-    {
-        using var scope = NewDisposeScope();
-        tensor.copy_(make());
-    });
+    public static Init Values(Func<Tensor> make) => new("values", (tensor, _) => tensor.copy_(make()));
 
-    /// <summary>Fills a parameter in place.</summary>
-    public void Fill(Tensor parameter)
+    /// <summary>Values that the caller makes of random numbers, [n], spread evenly between 0 and 1.</summary>
+    public static Init Drawn(long n, Func<Tensor, Tensor> make) => new("drawn", (tensor, chance) => tensor.copy_(make(rand(n, generator: chance))));
+
+    /// <summary>Fills a parameter in place, drawing from a generator that nobody else draws from, so that a seed decides.</summary>
+    public void Fill(Tensor parameter, torch.Generator chance)
     {
         using var scope = NewDisposeScope();
         using var inference = no_grad();
-        fill(parameter);
+        fill(parameter, chance);
     }
 
     /// <inheritdoc/>
@@ -135,12 +134,13 @@ internal interface IWeights : IDisposable
 internal sealed class FreshWeights : IWeights
 {
     private readonly ScalarType type;
+    private readonly torch.Generator chance;
 
     public FreshWeights(ConfigJson config, int seed, ScalarType type)
     {
         this.type = type;
         Hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes($"{config} seed {seed}")));
-        manual_seed(seed);
+        chance = new((ulong)seed);
     }
 
     public string Hash { get; }
@@ -155,11 +155,9 @@ internal sealed class FreshWeights : IWeights
     {
         using var scope = NewDisposeScope();
         var tensor = empty(shape);
-        init.Fill(tensor);
+        init.Fill(tensor, chance);
         return tensor.to(ofProducts ? type : ScalarType.Float32).DetachFromDisposeScope();
     }
 
-    public void Dispose()
-    {
-    }
+    public void Dispose() => chance.Dispose();
 }

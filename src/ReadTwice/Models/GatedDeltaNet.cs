@@ -71,8 +71,8 @@ public sealed class HeadDecay : nn.Module<Tensor, Tensor>
     public HeadDecay(WeightSource weights, long D, long H) : base(nameof(HeadDecay))
     {
         step = weights.Linear("a_proj", D, H);
-        logA = weights.Vector("A_log", H, Init.Values(() => (rand(H) * 16).clamp_min(1e-3).log()));
-        bias = weights.Vector("dt_bias", H, Init.Values(() => MambaMixer.FirstSteps(H, (0.001, 0.1, 1e-4))));
+        logA = weights.Vector("A_log", H, Init.Drawn(H, even => (even * 16).clamp_min(1e-3).log()));
+        bias = weights.Vector("dt_bias", H, MambaMixer.FirstSteps(H, (0.001, 0.1, 1e-4)));
         RegisterComponents();
     }
 

@@ -34,8 +34,8 @@ public sealed class KdaMixer : SequenceMixer
         key = new(weights, "k", D, H * K, taps);
         value = new(weights, "v", D, valueHeads * V, taps);
         decay = new(weights, "f_proj.0", "f_proj.1", D, V, valueHeads * K);
-        logA = weights.Vector("A_log", valueHeads, Init.Values(() => (rand(valueHeads) * 15 + 1).log()));
-        decayBias = weights.Vector("dt_bias", valueHeads * K, Init.Values(() => MambaMixer.FirstSteps(valueHeads * K, (0.001, 0.1, 1e-4))));
+        logA = weights.Vector("A_log", valueHeads, Init.Drawn(valueHeads, even => (even * 15 + 1).log()));
+        decayBias = weights.Vector("dt_bias", valueHeads * K, MambaMixer.FirstSteps(valueHeads * K, (0.001, 0.1, 1e-4)));
         beta = weights.Linear("b_proj", D, valueHeads);
         gate = new(weights, "g_proj.0", "g_proj.1", D, V, valueHeads * V, bias: Init.Zeros);
         norm = weights.RmsNorm("o_norm", V, Fla.Epsilon(config));

@@ -62,7 +62,7 @@ public sealed class MambaMixer : SequenceMixer
         inner = weights.Linear("x_proj", I, R + 2 * N);
         step = new(
             weights.Matrix("dt_proj.weight", I, R, Init.Uniform(Math.Pow(R, -0.5))),
-            weights.Vector("dt_proj.bias", I, Init.Values(() => FirstSteps(I, config.FirstSteps))));
+            weights.Vector("dt_proj.bias", I, FirstSteps(I, config.FirstSteps)));
         logA = weights.Tensor("A_log", [I, N], Init.Values(() => arange(1, N + 1).to(ScalarType.Float32).log().expand(I, N)));
         skip = weights.Vector("D", I, Init.Ones);
         output = weights.Linear("out_proj", I, D, config.Bias);
@@ -99,11 +99,11 @@ public sealed class MambaMixer : SequenceMixer
     }
 
     /// <summary>The inverse softplus of time steps spread evenly on a logarithmic scale, [n].</summary>
-    internal static Tensor FirstSteps(long n, (double Min, double Max, double Floor) bounds)
+    internal static Init FirstSteps(long n, (double Min, double Max, double Floor) bounds) => Init.Drawn(n, even =>
     {
-        var steps = (rand(n) * (Math.Log(bounds.Max) - Math.Log(bounds.Min)) + Math.Log(bounds.Min)).exp().clamp_min(bounds.Floor);
+        var steps = (even * (Math.Log(bounds.Max) - Math.Log(bounds.Min)) + Math.Log(bounds.Min)).exp().clamp_min(bounds.Floor);
         return steps + (-(-steps).expm1()).log();
-    }
+    });
 }
 
 /// <summary>The published forms of Mamba.</summary>

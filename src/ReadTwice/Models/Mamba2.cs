@@ -92,7 +92,7 @@ public sealed class Mamba2Mixer : SequenceMixer
         Sizes.Divide(H, "heads", G, "groups");
         input = weights.Linear("in_proj", D, config.UnusedRows + 2 * config.MlpWidth + config.I + config.Filtered + H, config.InputBias);
         conv = new(weights.In("conv1d"), config.Filtered, config.Taps, config.ConvBias);
-        stepBias = weights.Vector("dt_bias", H, config.FirstStepBias ?? Init.Values(() => MambaMixer.FirstSteps(H, (0.001, 0.1, 1e-4))));
+        stepBias = weights.Vector("dt_bias", H, config.FirstStepBias ?? MambaMixer.FirstSteps(H, (0.001, 0.1, 1e-4)));
         logA = weights.Vector("A_log", H, config.FirstLogA ?? Init.Values(() => arange(1, H + 1).to(ScalarType.Float32).log()));
         skip = weights.Vector("D", config.SkipPerChannel ? config.I : H, Init.Ones);
         if (config.NormGroups > 0) norm = new(weights.Vector("norm.weight", config.I, Init.Ones), config.NormEpsilon, config.NormGroups);
@@ -206,7 +206,7 @@ public static class Mamba2
     private static Init FirstLogA(ConfigJson config, long H)
     {
         var (least, largest) = Bounds(config, "A_init_range", (1, 16));
-        return Init.Values(() => (rand(H) * (largest - least) + least).log());
+        return Init.Drawn(H, even => (even * (largest - least) + least).log());
     }
 
     private static (double Least, double Largest) Bounds(ConfigJson config, string key, (double, double) otherwise)
@@ -216,8 +216,8 @@ public static class Mamba2
             : throw new InvalidDataException($"{config.Where(key)} is [{string.Join(", ", bounds)}]; two numbers, the least and the largest, are needed.");
     }
 
-    private static Init FirstSteps(ConfigJson config, string least, string largest, string floor, long H) => Init.Values(
-        () => MambaMixer.FirstSteps(H, (config.Double(least, 0.001), config.Double(largest, 0.1), config.Double(floor, 1e-4))));
+    private static Init FirstSteps(ConfigJson config, string least, string largest, string floor, long H) =>
+        MambaMixer.FirstSteps(H, (config.Double(least, 0.001), config.Double(largest, 0.1), config.Double(floor, 1e-4)));
 
     private static Mamba2Config FromStateSpaces(ConfigJson ssm, long D)
     {

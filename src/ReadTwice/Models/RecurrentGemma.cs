@@ -48,7 +48,7 @@ public sealed class GatedRecurrence : SequenceMixer
         gate = weights.Linear("linear_y", D, I, bias: true);
         input = weights.Linear("linear_x", D, I, bias: true);
         conv = new(weights.In("conv_1d"), I, taps, bias: true);
-        decay = weights.Vector("rg_lru.recurrent_param", I, Init.Values(() => FirstDecay(I)));
+        decay = weights.Vector("rg_lru.recurrent_param", I, Init.Drawn(I, FirstDecay));
         inputGate = weights.Tensor("rg_lru.input_gate_weight", [H, block, block], normal);
         inputGateBias = weights.Tensor("rg_lru.input_gate_bias", [H, block], Init.Zeros);
         decayGate = weights.Tensor("rg_lru.recurrent_gate_weight", [H, block, block], normal);
@@ -103,9 +103,9 @@ public sealed class GatedRecurrence : SequenceMixer
     }
 
     // The decay of an open gate lies evenly, by its square, between 0.9² and 0.999².
-    private static Tensor FirstDecay(long n)
+    private static Tensor FirstDecay(Tensor even)
     {
-        var squared = rand(n) * (0.999 * 0.999 - 0.9 * 0.9) + 0.9 * 0.9;
+        var squared = even * (0.999 * 0.999 - 0.9 * 0.9) + 0.9 * 0.9;
         return (-0.5 * squared.log()).expm1().log();
     }
 }

@@ -76,7 +76,7 @@ public static class DisjointnessExperiment
         using var checkpoint = Checkpoint.New("synthetic", Config(settings, reader, D, F), new ByteTokenizer(), seed);
         var model = checkpoint.Model;
         model.train();
-        TrainingSetup.Draw(model, 1 / Math.Sqrt(D), seed);
+        using (var chance = new torch.Generator((ulong)seed)) TrainingSetup.Draw(model, 1 / Math.Sqrt(D), chance);
         var parameters = TrainingSetup.Parameters(model, decayNorms: true);
         var optimizer = new AdamW(0.9, 0.98, 1e-8, 0.1);
         var rate = new LearningRate(settings.Rate, 0, settings.Steps / 20, settings.Steps - settings.Steps / 20);

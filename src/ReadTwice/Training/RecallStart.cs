@@ -25,8 +25,9 @@ public static class RecallStart
     /// <summary>Rewrites each linear attention layer, and the convolution before it.</summary>
     /// <param name="model">Drawn by <see cref="TrainingSetup.Draw"/>.</param>
     /// <param name="deviation">Standard deviation of the embedding, in whose scale a convolution writes.</param>
+    /// <param name="chance">Where random numbers come from.</param>
     /// <exception cref="InvalidDataException">The model has no such layers, or the convolution is not twice as wide as the model.</exception>
-    public static void Apply(LanguageModel model, double deviation)
+    public static void Apply(LanguageModel model, double deviation, torch.Generator chance)
     {
         using var scope = NewDisposeScope();
         using var inference = no_grad();
@@ -38,9 +39,9 @@ public static class RecallStart
         for (int i = 0; i < model.Blocks.Count; i++)
         {
             string mixer = $"blocks.{i}.mixer.";
-            if (parameters.ContainsKey(mixer + "conv.weight")) turn = WritePrevious(parameters, mixer, deviation);
+            if (parameters.ContainsKey(mixer + "conv.weight")) turn = WritePrevious(parameters, mixer, deviation, chance);
             if (turn is null || !parameters.ContainsKey(mixer + "key.weight")) continue;
-            FindWhatFollowed(parameters, mixer, turn);
+            FindWhatFollowed(parameters, mixer, turn, chance);
             (turn, any) = (null, true);
         }
         if (!any) throw new InvalidDataException("\"start\" is \"recall\"; a model with a linear attention layer after a convolution is needed.");
@@ -48,13 +49,13 @@ public static class RecallStart
 
     // out(silu(conv(u)) ⊙ g) as a shift by one: g = 1, u = (x, -x), and silu(a) - silu(-a) = a. It is turned before it is added,
     // so that a token and the one before it can be told apart.
-    private static Tensor WritePrevious(Dictionary<string, Parameter> parameters, string mixer, double deviation)
+    private static Tensor WritePrevious(Dictionary<string, Parameter> parameters, string mixer, double deviation, torch.Generator chance)
     {
         var (input, output, conv) = (parameters[mixer + "input.weight"], parameters[mixer + "output.weight"], parameters[mixer + "conv.weight"]);
         long D = output.size(0), I = output.size(1), taps = conv.size(2);
         if (I != 2 * D || taps < 2 || !parameters.TryGetValue(mixer + "input.bias", out var bias))
             throw new InvalidDataException($"\"start\" is \"recall\"; {mixer}conv has {I} channels of {taps} taps; {2 * D} of at least 2, and a bias before them, are needed.");
-        var turn = Orthogonal(D);
+        var turn = Orthogonal(D, chance);
         input.narrow(0, 0, I).copy_(cat([eye(D), -eye(D)]));
         bias.narrow(0, I, I).fill_(1);
         input.narrow(0, I, I).mul_(Quiet);
@@ -65,12 +66,12 @@ public static class RecallStart
     }
 
     // A query asks for its own token among the keys, which are the tokens before; the value of what is found goes out as it came in.
-    private static void FindWhatFollowed(Dictionary<string, Parameter> parameters, string mixer, Tensor turn)
+    private static void FindWhatFollowed(Dictionary<string, Parameter> parameters, string mixer, Tensor turn, torch.Generator chance)
     {
         var (query, value) = (parameters[mixer + "query.weight"], parameters[mixer + "value.weight"]);
         long D = turn.size(0);
-        var ask = Orthogonal(Math.Max(D, query.size(0))).narrow(0, 0, query.size(0)).narrow(1, 0, D) * KeyGain;
-        var carry = Orthogonal(Math.Max(D, value.size(0))).narrow(0, 0, value.size(0)).narrow(1, 0, D);
+        var ask = Orthogonal(Math.Max(D, query.size(0)), chance).narrow(0, 0, query.size(0)).narrow(1, 0, D) * KeyGain;
+        var carry = Orthogonal(Math.Max(D, value.size(0)), chance).narrow(0, 0, value.size(0)).narrow(1, 0, D);
         query.copy_(ask);
         value.copy_(carry);
         parameters[mixer + "output.weight"].copy_(carry.t() * ValueGain);
@@ -79,5 +80,5 @@ public static class RecallStart
         if (parameters.TryGetValue(mixer + "prefixValue.weight", out var values)) values.copy_(carry);
     }
 
-    private static Tensor Orthogonal(long n) => linalg.qr(randn(n, n)).Q;
+    private static Tensor Orthogonal(long n, torch.Generator chance) => linalg.qr(randn(n, n, generator: chance)).Q;
 }

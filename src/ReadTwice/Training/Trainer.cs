@@ -72,8 +72,7 @@ public sealed class Trainer : IDisposable
             Export.Require(checkpoint.Family);
             string start = "drawn";
             if (from is not null) start = TrainingSetup.Copy(from, Model);
-            else TrainingSetup.Draw(Model, config.FirstDeviation, config.Seed);
-            if (from is null && config.StartsRecalling) RecallStart.Apply(Model, config.FirstDeviation);
+            else Draw();
             parameters = TrainingSetup.Parameters(Model, config.DecayNorms);
             averages = config.Average == 0 ? [] : [.. parameters.Select(parameter => parameter.Value.ToArray())];
             rules = new(config.Objective, (int)Model.VocabularyRows - 1)
@@ -99,6 +98,13 @@ public sealed class Trainer : IDisposable
             Dispose();
             throw;
         }
+    }
+
+    private void Draw()
+    {
+        using var chance = new torch.Generator((ulong)config.Seed);
+        TrainingSetup.Draw(Model, config.FirstDeviation, chance);
+        if (config.StartsRecalling) RecallStart.Apply(Model, config.FirstDeviation, chance);
     }
 
     /// <summary>The model, owned by the trainer.</summary>

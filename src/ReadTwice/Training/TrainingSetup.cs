@@ -18,15 +18,14 @@ public static class TrainingSetup
 
     /// <summary>Draws the matrices of linear layers and the embedding anew, those into the residual stream smaller.</summary>
     /// <remarks>Every other parameter starts as its layer says. The parameters are drawn in order, so a seed gives the same model.</remarks>
-    public static void Draw(LanguageModel model, double deviation, int seed)
+    public static void Draw(LanguageModel model, double deviation, torch.Generator chance)
     {
         using var scope = NewDisposeScope();
         using var inference = no_grad();
-        manual_seed(seed);
         int layers = model.Blocks.Count;
         foreach (var (name, parameter) in model.NamedParameters)
             if (IsMatrix(name, parameter))
-                parameter.copy_(empty(parameter.shape).normal_(0, IntoResidual(name) ? deviation / Math.Sqrt(2 * layers) : deviation));
+                parameter.copy_(empty(parameter.shape).normal_(0, IntoResidual(name) ? deviation / Math.Sqrt(2 * layers) : deviation, chance));
     }
 
     /// <summary>Takes the weights of a checkpoint of the same shape, and gives its hash.</summary>

@@ -22,10 +22,11 @@ public sealed unsafe class PyTorchReaderTests : IDisposable
             foreach (string ending in new[] { "pytorch_model.bin", "model.pth" })
                 foreach (string path in Directory.GetFiles(root, ending, SearchOption.AllDirectories).Order(StringComparer.Ordinal))
                     data.Add(Path.GetRelativePath(root, Path.GetDirectoryName(path)!), ending);
+        if (data.Count == 0) data.Add("jrt/tiny-a", "pytorch_model.bin");   // absent, which the test says
         return data;
     }
 
-    [Theory(SkipTestWithoutData = true)]
+    [Theory]
     [MemberData(nameof(GoldenPickles))]
     public void Golden_files_hold_what_the_safetensors_beside_them_hold(string golden, string name)
     {

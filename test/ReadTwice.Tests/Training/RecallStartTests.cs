@@ -20,9 +20,9 @@ public sealed class RecallStartTests : IDisposable
     public void Before_any_training_the_token_that_followed_before_is_scored_above_the_others_of_the_text(string attention, int prefix)
     {
         using var checkpoint = Checkpoint.New("m", Config(attention), new ByteTokenizer(), 1);
-        TrainingSetup.Draw(checkpoint.Model, 0.05, seed: 1);
+        TrainingSetup.Draw(checkpoint.Model, 0.05, new(1));
         Assert.InRange(Found(checkpoint.Model, prefix), 0, 0.4);   // 1 of 11 by chance
-        RecallStart.Apply(checkpoint.Model, 0.05);
+        RecallStart.Apply(checkpoint.Model, 0.05, new(2));
         Assert.InRange(Found(checkpoint.Model, prefix), 0.8, 1);
     }
 
@@ -30,14 +30,14 @@ public sealed class RecallStartTests : IDisposable
     public void A_model_without_linear_attention_is_refused()
     {
         using var checkpoint = TestModels.Of("HazyResearch attention");
-        Assert.Contains("linear attention", Assert.Throws<InvalidDataException>(() => RecallStart.Apply(checkpoint.Model, 0.05)).Message, StringComparison.Ordinal);
+        Assert.Contains("linear attention", Assert.Throws<InvalidDataException>(() => RecallStart.Apply(checkpoint.Model, 0.05, new(2))).Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void A_convolution_that_is_too_narrow_is_refused()
     {
         using var checkpoint = Checkpoint.New("m", Config("LinearAttention", expand: 2), new ByteTokenizer(), 1);
-        Assert.Contains("128", Assert.Throws<InvalidDataException>(() => RecallStart.Apply(checkpoint.Model, 0.05)).Message, StringComparison.Ordinal);
+        Assert.Contains("128", Assert.Throws<InvalidDataException>(() => RecallStart.Apply(checkpoint.Model, 0.05, new(2))).Message, StringComparison.Ordinal);
     }
 
     // Twelve different tokens, and one of them again: how often the one that followed it has the highest score of the other eleven.

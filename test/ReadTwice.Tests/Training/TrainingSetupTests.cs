@@ -47,7 +47,7 @@ public sealed class TrainingSetupTests : IDisposable
     public void Matrices_into_the_residual_stream_start_smaller_by_the_root_of_twice_the_layers()
     {
         using var checkpoint = TestModels.Of("HazyResearch JRT-RNN");
-        TrainingSetup.Draw(checkpoint.Model, 0.02, seed: 3);
+        TrainingSetup.Draw(checkpoint.Model, 0.02, new(3));
         var deviations = checkpoint.Model.NamedParameters.Where(named => named.Parameter.dim() == 2)
             .ToDictionary(named => named.Name, named => named.Parameter.std().item<float>());
         Assert.Equal(4, checkpoint.Model.Blocks.Count);
