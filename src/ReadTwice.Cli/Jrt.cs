@@ -9,7 +9,7 @@ internal static class Jrt
     private const int Failed = 1, Misused = 2;
 
     /// <summary>Runs one command line and gives its exit code: 0 done, 1 an error that was told in one line, 2 a wrong command line.</summary>
-    public static async Task<int> Run(string[] args, Terminal terminal)
+    public static async Task<int> Run(string[] args, Terminal terminal, CancellationToken cancel = default)
     {
         var root = new RootCommand("Reads long documents with recurrent language models, once or twice, and answers questions from a small state.")
         {
@@ -35,7 +35,8 @@ internal static class Jrt
         }
         try
         {
-            return await parsed.InvokeAsync(new() { Output = terminal.Out, Error = terminal.Error, EnableDefaultExceptionHandler = false });
+            return await parsed.InvokeAsync(
+                new() { Output = terminal.Out, Error = terminal.Error, EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null }, cancel);
         }
         catch (OperationCanceledException)
         {

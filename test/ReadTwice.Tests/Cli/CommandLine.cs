@@ -18,7 +18,7 @@ internal static class CommandLine
         Native.Libtorch.Threads = 1;
         using var output = new StringWriter { NewLine = "\n" };
         using var error = new StringWriter { NewLine = "\n" };
-        int code = Jrt.Run(args, new(output, error, new StringReader(input), IsInteractive: false)).GetAwaiter().GetResult();
+        int code = Jrt.Run(args, new(output, error, new StringReader(input), IsInteractive: false), CancellationToken.None).GetAwaiter().GetResult();
         return new(code, output.ToString(), error.ToString());
     }
 
