@@ -20,7 +20,7 @@ internal static class EvalCommand
         var task = new Option<string>("--task") { Description = $"What is asked: {string.Join(", ", RecallTasks.All.Select(each => each.Name))}.", Required = true, HelpName = "TASK" };
         var data = new Option<string>("--data", "-d") { Description = "The examples, .jsonl or .jsonl.gz; for fda also a folder with *-docs-PART.jsonl.gz and *-labels-PART.jsonl.", Required = true, HelpName = "FILE|FOLDER" };
         var part = new Option<string>("--part") { Description = "Which part of a folder.", DefaultValueFactory = _ => "visible", HelpName = "PART" };
-        var models = new Option<string[]>("--model", "-m") { Description = "Checkpoint to evaluate; given several times, later ones are compared with earlier ones.", Required = true, HelpName = "FOLDER|HUB-ID" };
+        var models = new Option<string[]>("--model", "-m") { Description = "Checkpoint to evaluate; given several times, later ones are compared with earlier ones. Without it, all that come with the program.", HelpName = "FOLDER|HUB-ID" };
         var readings = new Option<string>("--reading", "-r") { Description = "How documents are read, with commas between.", DefaultValueFactory = _ => "once,twice", HelpName = "READINGS" };
         var contexts = new Option<string>("--context", "-c") { Description = "Tokens of document and answer together, with commas between.", DefaultValueFactory = _ => "1000", HelpName = "N,N" };
         var limit = new Option<int>("--limit") { Description = "Evaluate only this many examples, spread evenly over the data; 0 for all.", HelpName = "N" };
@@ -42,7 +42,7 @@ internal static class EvalCommand
             var rule = PaddingOption.Read(parsed, padding);
             using var file = new PredictionFile(parsed.GetValue(predictions), $"{recall.Name} {rule} {Hash(examples)}");
             var runs = new List<(ModelSummary Model, IReadOnlyList<Prediction> Predictions)>();
-            foreach (string name in parsed.GetValue(models)!)
+            foreach (string name in parsed.GetValue(models) is { Length: > 0 } named ? named : ShippedModels.All)
             {
                 using var checkpoint = ModelOptions.Load(name, parsed.GetValue(type)!);
                 var evaluator = new Evaluator(recall, checkpoint.Model, checkpoint.Tokenizer, rule);

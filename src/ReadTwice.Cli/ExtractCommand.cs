@@ -13,7 +13,7 @@ internal static class ExtractCommand
         var fields = new Option<string[]>("--field", "-f") { Description = "A field to fill; may be given several times.", HelpName = "NAME" };
         var fieldFile = new Option<string?>("--fields") { Description = "File with a field a line.", HelpName = "FILE" };
         var output = new Option<string>("--out", "-o") { Description = "Table to write: .csv, .jsonl or .parquet.", Required = true, HelpName = "FILE" };
-        var reading = new Option<string>("--reading", "-r") { Description = "How each document is read: once, twice, or a number of times.", DefaultValueFactory = _ => "twice", HelpName = "READING" };
+        var reading = ReadingOption.Make("How each document is read: once, twice, or a number of times.");
         var (model, continuation, padding, json) = (new ModelOptions(), new ContinuationOptions(48, "\\n"), PaddingOption.Make(), JsonOption.Make());
         var command = new Command("extract", "Fills a table from documents, a row each. Stopped, it goes on where it was when run again.") { documents, fields, fieldFile, output, reading };
         model.AddTo(command);
@@ -23,11 +23,12 @@ internal static class ExtractCommand
         command.SetAction((parsed, cancel) =>
         {
             var names = Fields(parsed.GetValue(fields) ?? [], parsed.GetValue(fieldFile));
-            var laid = Reading.Parse(parsed.GetValue(reading)!);
-            if (laid.QuestionFirst) throw new ArgumentException("extract reads a document once for all fields; question-first reads it anew for each: leave it out.");
+            var asked = ReadingOption.Read(parsed, reading);
+            if (asked is { QuestionFirst: true }) throw new ArgumentException("extract reads a document once for all fields; question-first reads it anew for each: leave it out.");
             var table = TableFile.For(parsed.GetValue(output)!);
             var how = continuation.Read(parsed);
-            using var checkpoint = model.Load(parsed, terminal);
+            using var checkpoint = model.Load(parsed);
+            var laid = asked ?? ReadingOption.Default(checkpoint.Model);
             var reader = new Reader(checkpoint.Model, checkpoint.Tokenizer, PaddingOption.Read(parsed, padding));
             using var journal = Journal.Open(table.Path, $"{checkpoint.Model.Hash} {laid} {how} {string.Join('\n', names)}");
             var rows = Run(terminal, parsed.GetValue(documents)!, names, laid, how, reader, journal, cancel);

@@ -19,7 +19,7 @@ internal static class GenerateCommand
             string text = parsed.GetValue(prompt) ?? terminal.In.ReadToEnd();
             if (text.Length == 0) throw new ArgumentException("The prompt is empty; some text to continue is needed.");
             var how = continuation.Read(parsed);
-            using var checkpoint = model.Load(parsed, terminal);
+            using var checkpoint = model.Load(parsed);
             var ids = checkpoint.Tokenizer.Encode(text);
             var generator = new Generator(checkpoint.Model, checkpoint.Tokenizer);
             var (state, tokens) = generator.Begin(ids, PaddingOption.Read(parsed, padding));

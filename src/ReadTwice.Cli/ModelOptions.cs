@@ -11,7 +11,7 @@ internal sealed class ModelOptions
 {
     private readonly Option<string?> model = new("--model", "-m")
     {
-        Description = "Checkpoint: a folder, or a hub id that was pulled before. Without it, a small untrained model is used, which shows the way and knows nothing.",
+        Description = "Checkpoint: a folder, or a hub id that was pulled before. Without it, the small reader of FDA summaries that comes with the program.",
         HelpName = "FOLDER|HUB-ID",
     };
 
@@ -36,12 +36,10 @@ internal sealed class ModelOptions
     }
 
     /// <summary>Loads the model that was chosen.</summary>
-    public Checkpoint Load(ParseResult parsed, Terminal terminal)
+    public Checkpoint Load(ParseResult parsed)
     {
         if (parsed.GetValue(threads) is > 0 and var n) Libtorch.Threads = n;
-        if (parsed.GetValue(model) is { } name) return Load(name, parsed.GetValue(type)!);
-        terminal.Error.WriteLine("No --model given: a small JRT-RNN with random weights answers. Its words mean nothing; the path from document to state to answer is the real one.");
-        return Untrained.Model();
+        return Load(parsed.GetValue(model) ?? ShippedModels.Reader, parsed.GetValue(type)!);
     }
 
     /// <summary>Loads a checkpoint by folder or hub id.</summary>

@@ -12,12 +12,7 @@ internal static class ReadCommand
     {
         var document = new Argument<string?>("DOCUMENT") { Description = "A .txt, .md, .html or .pdf file; not needed with --state.", Arity = ArgumentArity.ZeroOrOne };
         var questions = new Option<string[]>("--ask", "-a") { Description = "A question, or the words that the answer continues. May be given several times.", HelpName = "TEXT" };
-        var reading = new Option<string>("--reading", "-r")
-        {
-            Description = "How the document is read before a question: once, twice, or a number of times; question-first puts the question before it too.",
-            DefaultValueFactory = _ => "twice",
-            HelpName = "READING",
-        };
+        var reading = ReadingOption.Make("How the document is read before a question: once, twice, or a number of times; question-first puts the question before it too.");
         var save = new Option<string?>("--save-state") { Description = "Keep what was read in this file, to ask again without reading again.", HelpName = "FILE" };
         var load = new Option<string?>("--state") { Description = "Ask what was read before and kept in this file.", HelpName = "FILE" };
         var (model, continuation, padding, json) = (new ModelOptions(), new ContinuationOptions(48, "\\n"), PaddingOption.Make(), JsonOption.Make());
@@ -29,10 +24,10 @@ internal static class ReadCommand
         command.SetAction((parsed, cancel) =>
         {
             var run = new Session(
-                terminal, parsed.GetValue(document), parsed.GetValue(questions) ?? [], Reading.Parse(parsed.GetValue(reading)!),
+                terminal, parsed.GetValue(document), parsed.GetValue(questions) ?? [], ReadingOption.Read(parsed, reading),
                 parsed.GetValue(save), parsed.GetValue(load), continuation.Read(parsed), PaddingOption.Read(parsed, padding), parsed.GetValue(json));
             run.Check();
-            using var checkpoint = model.Load(parsed, terminal);
+            using var checkpoint = model.Load(parsed);
             run.Run(checkpoint, cancel);
             return Task.FromResult(0);
         });
@@ -40,9 +35,11 @@ internal static class ReadCommand
     }
 
     private sealed record Session(
-        Terminal Terminal, string? Document, string[] Questions, Reading Reading,
+        Terminal Terminal, string? Document, string[] Questions, Reading? Asked,
         string? Save, string? Load, Continuation Continuation, PaddingRule Padding, bool Json)
     {
+        private Reading Reading { get; set; } = Asked ?? Reading.Once;
+
         public void Check()
         {
             if (Document is null == Load is null)
@@ -55,6 +52,7 @@ internal static class ReadCommand
 
         public void Run(Checkpoint checkpoint, CancellationToken cancel)
         {
+            Reading = Asked ?? ReadingOption.Default(checkpoint.Model);
             var reader = new Reader(checkpoint.Model, checkpoint.Tokenizer, Padding);
             string? text = Document is null ? null : DocumentText.Load(Document, cancel);
             var clock = Stopwatch.StartNew();
