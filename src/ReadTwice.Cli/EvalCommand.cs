@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Diagnostics;
 using System.Text;
 using System.Text.Json;
 using ReadTwice.Checkpoints;
@@ -18,8 +19,8 @@ internal static class EvalCommand
     public static Command Make(Terminal terminal)
     {
         var task = new Option<string>("--task") { Description = $"What is asked: {string.Join(", ", RecallTasks.All.Select(each => each.Name))}.", Required = true, HelpName = "TASK" };
-        var data = new Option<string>("--data", "-d") { Description = "The examples, .jsonl or .jsonl.gz; for fda also a folder with *-docs-PART.jsonl.gz and *-labels-PART.jsonl.", Required = true, HelpName = "FILE|FOLDER" };
-        var part = new Option<string>("--part") { Description = "Which part of a folder.", DefaultValueFactory = _ => "visible", HelpName = "PART" };
+        var data = new Option<string>("--data", "-d") { Description = "The examples, .jsonl or .jsonl.gz; for fda also a folder with one *docs* and one *labels* file, or one of each part.", Required = true, HelpName = "FILE|FOLDER" };
+        var part = new Option<string>("--part") { Description = "Which of several parts in a folder.", DefaultValueFactory = _ => "visible", HelpName = "PART" };
         var models = new Option<string[]>("--model", "-m") { Description = "Checkpoint to evaluate; given several times, later ones are compared with earlier ones. Without it, all that come with the program.", HelpName = "FOLDER|HUB-ID" };
         var readings = new Option<string>("--reading", "-r") { Description = "How documents are read, with commas between.", DefaultValueFactory = _ => "once,twice", HelpName = "READINGS" };
         var contexts = new Option<string>("--context", "-c") { Description = "Tokens of document and answer together, with commas between.", DefaultValueFactory = _ => "1000", HelpName = "N,N" };
@@ -46,7 +47,8 @@ internal static class EvalCommand
             {
                 using var checkpoint = ModelOptions.Load(name, parsed.GetValue(type)!);
                 var evaluator = new Evaluator(recall, checkpoint.Model, checkpoint.Tokenizer, rule);
-                runs.Add((ModelSummary.Of(name, checkpoint.Model), Run(terminal, name, evaluator, checkpoint.Model.Hash, examples, conditions, file, cancel)));
+                var summary = ModelSummary.Of(ShortName(name), checkpoint.Model);
+                runs.Add((summary, Run(terminal, summary, evaluator, examples, conditions, file, cancel)));
             }
             Report(terminal, recall, examples.Count, runs, parsed.GetValue(result));
             return Task.FromResult(0);
@@ -55,33 +57,69 @@ internal static class EvalCommand
     }
 
     private static List<Prediction> Run(
-        Terminal terminal, string name, Evaluator evaluator, string hash, List<(int Number, RecallExample Example)> examples,
-        Condition[] conditions, PredictionFile file, CancellationToken cancel) => terminal.WithProgress(name, progress =>
+        Terminal terminal, ModelSummary model, Evaluator evaluator, List<(int Number, RecallExample Example)> examples,
+        Condition[] conditions, PredictionFile file, CancellationToken cancel) => terminal.WithProgress(model.Name, progress =>
     {
         var made = new List<Prediction>();
         int done = 0;
         foreach (var condition in conditions)
+        {
+            var clock = Stopwatch.StartNew();
             foreach (var (number, example) in examples)
             {
-                var line = file.Find(hash, condition, number) ?? file.Add(hash, condition, number, evaluator.Predict(example, number, condition, cancel));
+                var line = file.Find(model.Hash, condition, number) ?? file.Add(model.Hash, condition, number, evaluator.Predict(example, number, condition, cancel));
                 if (line.Prediction is not null) made.Add(line.Prediction);
                 progress.Report((double)++done / examples.Count / conditions.Length);
             }
+            model.Seconds[(condition.Reading.ToString(), condition.ContextLength)] = clock.Elapsed.TotalSeconds;
+        }
         return made;
     });
 
     private static void Report(
         Terminal terminal, RecallTask task, int examples, List<(ModelSummary Model, IReadOnlyList<Prediction> Predictions)> runs, string? path)
     {
-        var scores = runs.SelectMany(run => EvaluationResult.Score(run.Model.Name, run.Predictions)).ToList();
+        var scores = runs.SelectMany(run => EvaluationResult.Score(run.Model.Name, run.Predictions).Select(score => (run.Model, Score: score))).ToList();
         var differences = EvaluationResult.Differences([.. runs.Select(run => (run.Model.Name, run.Predictions))]);
         if (path is not null)
         {
-            var all = new { task = task.Name, examples, models = runs.Select(run => run.Model), scores, differences };
+            var all = new
+            {
+                results = scores.Select(each => new
+                {
+                    task = task.Name,
+                    model = each.Model.Name,
+                    reading = each.Score.Reading,
+                    context = each.Score.ContextLength,
+                    n = each.Score.Score.Count,
+                    score = each.Score.Score.Mean,
+                    stderr = each.Score.Score.StandardError,
+                    each.Score.Score.Low,
+                    each.Score.Score.High,
+                    documents = each.Score.Score.Clusters,
+                    each.Model.StateBytes,
+                    each.Model.StateBytesPerToken,
+                    seconds = each.Model.Seconds.GetValueOrDefault((each.Score.Reading, each.Score.ContextLength)),
+                    each.Score.ByQuestion,
+                }),
+                paired = differences.Select(pair => new
+                {
+                    pair.Better,
+                    pair.Than,
+                    context = pair.ContextLength,
+                    n = pair.Difference.Count,
+                    difference = pair.Difference.Mean,
+                    stderr = pair.Difference.StandardError,
+                    pair.Difference.Low,
+                    pair.Difference.High,
+                }),
+                models = runs.Select(run => new { run.Model.Name, run.Model.Architecture, run.Model.Hash, run.Model.Parameters }),
+                examples,
+            };
             AtomicFile.Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(JsonSerializer.Serialize(all, json) + "\n")));
         }
         var table = new Table().AddColumns("model", "reading", "context", "examples", "score", "95 %");
-        foreach (var score in scores)
+        foreach (var (_, score) in scores)
             table.AddRow(Markup.Escape(score.Model), score.Reading, $"{score.ContextLength}", $"{score.Score.Count}", $"{score.Score.Mean:0.0}", $"{score.Score.Low:0.0} to {score.Score.High:0.0}");
         terminal.WriteTable(table);
         if (differences.Count == 0) return;
@@ -96,12 +134,20 @@ internal static class EvalCommand
         if (!Directory.Exists(data)) return [.. task.Load(data)];
         return [.. Fda.Load(Only("docs"), Only("labels"))];
 
+        // A folder with one file of each kind says all; of several, the part does.
         string Only(string kind)
         {
-            string[] found = [.. Directory.EnumerateFiles(data, $"*{kind}-{part}.jsonl*").Order(StringComparer.Ordinal)];
-            return found.Length == 1 ? found[0] : throw new FileNotFoundException($"{data} holds {found.Length} files *{kind}-{part}.jsonl or .jsonl.gz; one is needed.");
+            string[] found = Found($"*{kind}*");
+            if (found.Length != 1) found = Found($"*{kind}*{part}*");
+            return found.Length == 1 ? found[0] : throw new FileNotFoundException($"{data} holds {found.Length} files *{kind}*{part}*.jsonl or .jsonl.gz; one is needed.");
         }
+
+        string[] Found(string pattern) =>
+            [.. Directory.EnumerateFiles(data, pattern).Where(file => file.EndsWith(".jsonl", StringComparison.Ordinal) || file.EndsWith(".jsonl.gz", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
     }
+
+    // A folder is long to read in a table; its last part says which model it is.
+    private static string ShortName(string model) => Directory.Exists(model) ? Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(model))) : model;
 
     private static List<(int Number, RecallExample Example)> Spread(IReadOnlyList<RecallExample> all, int limit)
     {
@@ -126,6 +172,9 @@ internal static class EvalCommand
 /// <summary>What a result says of a model.</summary>
 internal sealed record ModelSummary(string Name, string Architecture, string Hash, long Parameters, long StateBytes, long StateBytesPerToken)
 {
+    /// <summary>How long each condition took; of predictions that were made before, nothing.</summary>
+    public Dictionary<(string Reading, int ContextLength), double> Seconds { get; } = [];
+
     public static ModelSummary Of(string name, LanguageModel model)
     {
         using var state = model.NewState();

@@ -44,8 +44,11 @@ public sealed class TrainCommandTests : IDisposable
         string table = Done(eval);
         Assert.Contains("twice", table, StringComparison.Ordinal);
         var scores = JsonDocument.Parse(File.ReadAllText(Here("scores.json"))).RootElement;
-        Assert.Equal(12, scores.GetProperty("scores")[0].GetProperty("score").GetProperty("count").GetInt32());
-        Assert.Equal(1, scores.GetProperty("differences").GetArrayLength());
+        var first = scores.GetProperty("results")[0];
+        Assert.Equal(("fda", "model", "once", 120, 12), (first.GetProperty("task").GetString(), first.GetProperty("model").GetString(), first.GetProperty("reading").GetString(),
+            first.GetProperty("context").GetInt32(), first.GetProperty("n").GetInt32()));
+        Assert.True(first.GetProperty("state_bytes").GetInt64() > 0 && first.GetProperty("seconds").GetDouble() > 0 && first.GetProperty("score").GetDouble() >= 0);
+        Assert.Equal(1, scores.GetProperty("paired").GetArrayLength());
 
         // Cut short, as by a kill, the predictions are made whole again and the scores are the same.
         string[] lines = File.ReadAllLines(Here("lines.jsonl"));
@@ -60,6 +63,7 @@ public sealed class TrainCommandTests : IDisposable
     {
         CommandLine.Fails(CommandLine.Run("train", folder.File("none.json"), "-d", folder.Path, "-t", folder.Path, "-o", folder.File("run")), "none.json", "does not exist");
         CommandLine.Fails(CommandLine.Run("train", folder.File("train.json"), "-d", folder.Path, "-t", folder.Path, "-o", folder.File("run")), "tokenizer.json");
+        File.Copy(folder.File("x-docs-visible.jsonl"), folder.File("x-docs-other.jsonl"));
         CommandLine.Fails(CommandLine.Run("eval", "--task", "fda", "--data", folder.Path, "--part", "none", "-m", folder.Path), "0 files");
         CommandLine.Fails(CommandLine.Run("eval", "--task", "fdb", "--data", folder.Path, "-m", folder.Path), "fdb", "Known");
     }
