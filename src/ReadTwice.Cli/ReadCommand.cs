@@ -38,25 +38,23 @@ internal static class ReadCommand
         Terminal Terminal, string? Document, string[] Questions, Reading? Asked,
         string? Save, string? Load, Continuation Continuation, PaddingRule Padding, bool Json)
     {
-        private Reading Reading { get; set; } = Asked ?? Reading.Once;
-
         public void Check()
         {
             if (Document is null == Load is null)
                 throw new ArgumentException("Either a DOCUMENT to read or a --state that was kept is needed, and not both.");
             if (Questions.Length == 0 && Save is null) throw new ArgumentException("There is nothing to do: --ask a question, or --save-state.");
             if (Questions.Any(string.IsNullOrWhiteSpace)) throw new ArgumentException("A question is empty.");
-            if (Reading.QuestionFirst && (Save is not null || Load is not null))
+            if (Asked is { QuestionFirst: true } && (Save is not null || Load is not null))
                 throw new ArgumentException("A document that is read with the question first is read anew for each question: no state of it alone exists. Leave --save-state and --state, or question-first.");
         }
 
         public void Run(Checkpoint checkpoint, CancellationToken cancel)
         {
-            Reading = Asked ?? ReadingOption.Default(checkpoint.Model);
+            var reading = Asked ?? ReadingOption.Default(checkpoint.Model);
             var reader = new Reader(checkpoint.Model, checkpoint.Tokenizer, Padding);
             string? text = Document is null ? null : DocumentText.Load(Document, cancel);
             var clock = Stopwatch.StartNew();
-            using var read = Load is not null ? reader.Load(Load) : Reading.QuestionFirst ? null : ReadDocument(reader, text!, cancel);
+            using var read = Load is not null ? reader.Load(Load) : reading.QuestionFirst ? null : ReadDocument(reader, text!, reading, cancel);
             double seconds = clock.Elapsed.TotalSeconds;
             if (Save is not null) read!.Save(Save);
 
@@ -67,7 +65,7 @@ internal static class ReadCommand
                 if (!Json && Questions.Length > 1) Terminal.Out.WriteLine(question);
                 clock.Restart();
                 var (state, asked) = read is null
-                    ? reader.ReadWithQuestion(text!, question, Reading, cancel)
+                    ? reader.ReadWithQuestion(text!, question, reading, cancel)
                     : reader.Ask(read, question, cancel);
                 using (state)
                 {
@@ -94,7 +92,7 @@ internal static class ReadCommand
                     state = Load ?? Save,
                     model = checkpoint.Folder,
                     architecture = checkpoint.Model.Architecture,
-                    reading = read?.Source?.Reading ?? Reading.ToString(),
+                    reading = read?.Source?.Reading ?? reading.ToString(),
                     tokens_read = tokensRead,
                     tokens_reused = Load is null ? 0 : read!.Position,
                     state_bytes = read?.Bytes,
@@ -108,8 +106,8 @@ internal static class ReadCommand
             }
         }
 
-        private RecurrentState ReadDocument(Reader reader, string text, CancellationToken cancel) =>
-            Terminal.WithProgress("reading", progress => reader.Read(text, Reading, progress, cancel));
+        private RecurrentState ReadDocument(Reader reader, string text, Reading reading, CancellationToken cancel) =>
+            Terminal.WithProgress("reading", progress => reader.Read(text, reading, progress, cancel));
 
         private void Figures(RecurrentState state, long tokensRead, RecurrentState? read, double seconds, double toFirst, Answer answer, bool isFirst)
         {
