@@ -79,9 +79,9 @@ public static class KernelBench
             _ = Ops.TaylorAttention(q, k, v, given.S, given.Z, Scale, Epsilon);
         });
         Contender ours = new("linear attention forward + backward", () => Backward(() => Ops.TaylorAttention(q, k, v, given.S, given.Z, Scale, Epsilon).O, dO, q, k, v));
-        Contender composite = new("linear attention in torch operators, chunks", () => Backward(
+        Contender composite = new("linear attention in torch operators, chunks, forward + backward", () => Backward(
             () => Ops.TaylorAttentionByOperators(q, k, v, given.S, given.Z, Scale, Epsilon, null, null).O, dO, q, k, v));
-        Contender softmax = new("softmax attention (libtorch, flash)", () => Backward(
+        Contender softmax = new("softmax attention (libtorch, flash), forward + backward", () => Backward(
             () => nn.functional.scaled_dot_product_attention(sq, sk, sv, is_casual: true), dSoft, sq, sk, sv));
         List<Contender> peers = [ours, composite, softmax, forward];
         var times = Stopwatches.Race(T >= 8192 ? Math.Min(rounds, 3) : rounds, peers);
