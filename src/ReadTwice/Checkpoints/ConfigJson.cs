@@ -93,6 +93,12 @@ public sealed partial class ConfigJson
     /// <summary>A whole number, or another where the key is absent.</summary>
     public long Long(string key, long otherwise) => Find(key) is { } value ? AsLong(value, Where(key)) : otherwise;
 
+    /// <summary>A whole number of one or more: how many there are of something, or how wide it is.</summary>
+    public long Size(string key) => AtLeastOne(Long(key), key);
+
+    /// <summary>A whole number of one or more, or another, which must be so too, where the key is absent.</summary>
+    public long Size(string key, long otherwise) => AtLeastOne(Long(key, otherwise), key);
+
     /// <summary>A number, perhaps infinite, never NaN.</summary>
     public double Double(string key) => AsDouble(Need(key, "a number"), Where(key));
 
@@ -143,6 +149,9 @@ public sealed partial class ConfigJson
         Write(text, values);
         return text.ToString();
     }
+
+    private long AtLeastOne(long size, string key) =>
+        size >= 1 ? size : throw new InvalidDataException($"{Where(key)} is {size}; a whole number of 1 or more is needed.");
 
     private static string ReplaceBareWords(string text, Func<string, string> replacement) =>
         StringOrBareWord().Replace(text, match => match.Value[0] == '"' ? match.Value : replacement(match.Value));

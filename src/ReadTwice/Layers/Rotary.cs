@@ -26,6 +26,7 @@ public sealed class Rotary
     public Rotary(long n, double theta = 10000, ConfigJson? scaling = null, double longest = 0)
     {
         (this.n, this.theta, this.scaling, this.longest) = (n, theta, scaling, longest);
+        if (n < 0) throw new InvalidDataException($"config.json: rotary embedding would turn {n} channels of a head; 0 or more are needed.");
         kind = scaling?.String("rope_type", scaling.String("type", "default")) ?? "default";
         if (kind is not ("default" or "linear" or "dynamic" or "llama3" or "yarn" or "longrope" or "su"))
             throw new InvalidDataException($"{scaling!.Where("rope_type")} is \"{kind}\"; known: default, linear, dynamic, llama3, yarn, longrope.");
@@ -41,6 +42,7 @@ public sealed class Rotary
         if (n == 0) return x.alias();
         using var scope = NewDisposeScope();
         long half = (n + 1) / 2, T = x.size(2);
+        if (2 * half > x.size(3)) throw new InvalidDataException($"config.json: rotary embedding would turn {2 * half} channels of a head that has {x.size(3)}.");
         double[] inverse = Frequencies(position + T);
         var angle = arange(position, position + T).to(ScalarType.Float64).unsqueeze(1) * tensor(inverse);   // [T, half]
         var cos = (angle.cos() * attention).to(ScalarType.Float32);

@@ -20,7 +20,7 @@ public static class Bamba
 
     private static LanguageModel Build(ConfigJson config, WeightSource weights)
     {
-        long D = config.Long("hidden_size", 4096), width = config.Long("intermediate_size", 14336), E = Hybrid.HeadWidth(config, D);
+        long D = config.Size("hidden_size", 4096), width = config.Size("intermediate_size", 14336), E = Hybrid.HeadWidth(config, D);
         double epsilon = config.Double("rms_norm_eps", 1e-5);
         string activation = config.String("hidden_act", "silu");
         var rotary = new Rotary(
@@ -33,7 +33,7 @@ public static class Bamba
         };
         var attention = config.Longs("attn_layer_indices") ?? [];
         var blocks = new List<SequenceModule>();
-        for (int i = 0; i < config.Long("num_hidden_layers", 32); i++)
+        for (int i = 0; i < config.Size("num_hidden_layers", 32); i++)
         {
             var w = weights.In($"blocks.{i}");
             blocks.Add(new ResidualBlock(
@@ -43,7 +43,7 @@ public static class Bamba
                 Hybrid.Mlp(w.In("mlp"), D, width, activation, config.Bool("mlp_bias", false))));
         }
         return new(
-            new(D, config.Long("vocab_size", 128000)) { Architecture = "bamba", Tied = config.Bool("tie_word_embeddings", false) },
+            new(D, config.Size("vocab_size", 128000)) { Architecture = "bamba", Tied = config.Bool("tie_word_embeddings", false) },
             weights, blocks, weights.RmsNorm("norm", D, epsilon));
     }
 }

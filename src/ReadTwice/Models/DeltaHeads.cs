@@ -16,7 +16,7 @@ public sealed record DeltaHeads(long D, long H, long ValueHeads, long K, long V)
     /// <summary>Reads num_heads, num_v_heads, head_dim and expand_v.</summary>
     internal static DeltaHeads From(ConfigJson config, long heads, long headDim, double expandV)
     {
-        long H = config.Long("num_heads", heads), valueHeads = config.Long("num_v_heads", H), K = config.Long("head_dim", headDim);
+        long H = config.Size("num_heads", heads), valueHeads = config.Size("num_v_heads", H), K = config.Size("head_dim", headDim);
         Fla.Part(valueHeads, "num_v_heads", H, "num_heads");
         long V = (long)(K * config.Double("expand_v", expandV));
         if (K < 1 || V < 1) throw new InvalidDataException($"config.json: head_dim is {K} and head_dim · expand_v is {V}; both must be at least 1.");

@@ -28,7 +28,7 @@ public sealed class DeltaNetMixer : SequenceMixer
     public DeltaNetMixer(ConfigJson config, WeightSource weights)
     {
         long D = Fla.Width(config), taps = Fla.Taps(config, otherwise: true);
-        H = config.Long("num_heads", 16);
+        H = config.Size("num_heads", 16);
         K = Fla.Part(Fla.Expanded(config, "expand_k", 1), "hidden_size · expand_k", H, "num_heads");
         V = Fla.Part(Fla.Expanded(config, "expand_v", 1), "hidden_size · expand_v", H, "num_heads");
         activation = Named(config.String("qk_activation", "silu"));

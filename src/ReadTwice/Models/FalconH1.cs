@@ -89,10 +89,10 @@ public static class FalconH1
 
     private static LanguageModel Build(ConfigJson config, WeightSource weights)
     {
-        long D = config.Long("hidden_size", 4096), width = config.Long("intermediate_size", 14336), E = Hybrid.HeadWidth(config, D);
+        long D = config.Size("hidden_size", 4096), width = config.Size("intermediate_size", 14336), E = Hybrid.HeadWidth(config, D);
         double epsilon = config.Double("rms_norm_eps", 1e-5);
         var rotary = new Rotary(E, config.Double("rope_theta", 1e5), config.Object("rope_scaling"), config.Double("max_position_embeddings", 8192));
-        var sizes = Hybrid.Mamba2(config, D, config.Long("mamba_d_ssm", (long)(config.Double("mamba_expand", 2) * D)));
+        var sizes = Hybrid.Mamba2(config, D, config.Size("mamba_d_ssm", (long)(config.Double("mamba_expand", 2) * D)));
         var normal = Init.Normal(config.Double("initializer_range", 0.02));
         sizes = sizes with
         {
@@ -107,13 +107,13 @@ public static class FalconH1
             config.Double("attention_in_multiplier", 1), config.Double("attention_out_multiplier", 1),
             config.Double("ssm_in_multiplier", 1), config.Double("ssm_out_multiplier", 1));
         var mlp = Multipliers(config, "mlp_multipliers", 2);
-        var blocks = Transformer.Blocks(config.Long("num_hidden_layers", 32), weights, w => new ResidualBlock(
+        var blocks = Transformer.Blocks(config.Size("num_hidden_layers", 32), weights, w => new ResidualBlock(
             w.RmsNorm("norm", D, epsilon),
             new ParallelMixer(
                 Hybrid.Attention(config, D, rotary, w.In("attention"), config.Double("key_multiplier", 1)), new Mamba2Mixer(sizes, w.In("mamba")), factors),
             w.RmsNorm("norm2", D, epsilon),
             new ScaledMlp(w.In("mlp"), D, width, config.String("hidden_act", "silu"), config.Bool("mlp_bias", false), mlp[0], mlp[1])));
-        var frame = new LanguageModelConfig(D, config.Long("vocab_size", 128000))
+        var frame = new LanguageModelConfig(D, config.Size("vocab_size", 128000))
         {
             Architecture = "falcon-h1",
             Tied = config.Bool("tie_word_embeddings", false),

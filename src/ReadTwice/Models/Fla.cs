@@ -50,7 +50,7 @@ public static class Fla
         long D = Width(config), width = MlpWidth(config, D, ratio);
         double epsilon = Epsilon(config);
         var blocks = new List<SequenceModule>();
-        for (int i = 0; i < config.Long("num_hidden_layers", layers); i++)
+        for (int i = 0; i < config.Size("num_hidden_layers", layers); i++)
         {
             var w = weights.In($"blocks.{i}");
             blocks.Add(new ResidualBlock(
@@ -59,7 +59,7 @@ public static class Fla
                 w.RmsNorm("norm2", D, epsilon),
                 new GatedMlp(w.In("mlp"), D, width, config.String("hidden_act", "swish"))));
         }
-        var frame = new LanguageModelConfig(D, config.Long("vocab_size", 32000))
+        var frame = new LanguageModelConfig(D, config.Size("vocab_size", 32000))
         {
             Architecture = architecture,
             Tied = config.Bool("tie_word_embeddings", false),
@@ -76,18 +76,13 @@ public static class Fla
     }
 
     /// <summary>The model's width.</summary>
-    internal static long Width(ConfigJson config) => config.Long("hidden_size", 2048);
+    internal static long Width(ConfigJson config) => config.Size("hidden_size", 2048);
 
     /// <summary>ε of the norms, but of those that ignore the config.</summary>
     internal static double Epsilon(ConfigJson config) => config.Double("norm_eps", 1e-6);
 
     /// <summary>Taps of the short filters over a mixer's projections; 0 where it has none.</summary>
-    internal static long Taps(ConfigJson config, bool otherwise)
-    {
-        if (!config.Bool("use_short_conv", otherwise)) return 0;
-        long taps = config.Long("conv_size", 4);
-        return taps > 0 ? taps : throw new InvalidDataException($"{config.Where("conv_size")} is {taps}; at least 1 tap is needed, or use_short_conv false.");
-    }
+    internal static long Taps(ConfigJson config, bool otherwise) => config.Bool("use_short_conv", otherwise) ? config.Size("conv_size", 4) : 0;
 
     /// <summary>The norm of a mixer's output, with a weight unless the config leaves it out.</summary>
     internal static RmsNorm OutputNorm(ConfigJson config, WeightSource weights, string name, long n, double epsilon) =>
@@ -106,9 +101,9 @@ public static class Fla
     internal static (long H, long F) HeadsOfRatio(ConfigJson config, bool ratioWins)
     {
         long D = Width(config);
-        long F = config.IsNull("expand_ratio") ? Part(D, "hidden_size", config.Long("num_heads"), "num_heads") : config.Long("expand_ratio", 128);
-        if (F < 1 || F > D) throw new InvalidDataException($"{config.Where("expand_ratio")} is {F}; a width of 1 to hidden_size, {D}, is needed.");
-        return (ratioWins ? D / F : config.Long("num_heads", D / F), F);
+        long F = config.IsNull("expand_ratio") ? Part(D, "hidden_size", config.Size("num_heads"), "num_heads") : config.Size("expand_ratio", 128);
+        if (F > D) throw new InvalidDataException($"{config.Where("expand_ratio")} is {F}; a width of 1 to hidden_size, {D}, is needed.");
+        return (ratioWins ? D / F : config.Size("num_heads", D / F), F);
     }
 
     /// <summary>A width that the config gives as a multiple of the model's.</summary>
@@ -130,7 +125,7 @@ public static class Fla
     private static long MlpWidth(ConfigJson config, long D, double ratio)
     {
         if (config.IsNull("hidden_ratio")) ratio = 4;
-        return config.Long("intermediate_size", ((long)(D * config.Double("hidden_ratio", ratio) * 2 / 3) + 255) / 256 * 256);
+        return config.Size("intermediate_size", ((long)(D * config.Double("hidden_ratio", ratio) * 2 / 3) + 255) / 256 * 256);
     }
 
     /// <summary>What the config says of a layer of softmax attention; null where the layer is none.</summary>
@@ -140,10 +135,9 @@ public static class Fla
     /// <summary>A layer of softmax attention.</summary>
     internal static SelfAttention Attend(ConfigJson attention, WeightSource weights, long D, bool readsRopeTheta)
     {
-        long H = attention.Long("num_heads"), E = Part(D, "hidden_size", H, "attn.num_heads");
-        long? window = attention.Has("window_size") ? attention.Long("window_size") : null;
-        if (window < 1) throw new InvalidDataException($"{attention.Where("window_size")} is {window}; a token sees at least itself, so at least 1 is needed.");
-        return new(new(D, AttentionConfig.Of(H, attention.Long("num_kv_heads", H), E), QkvLayout.Separate)
+        long H = attention.Size("num_heads"), E = Part(D, "hidden_size", H, "attn.num_heads");
+        long? window = attention.Has("window_size") ? attention.Size("window_size") : null;
+        return new(new(D, AttentionConfig.Of(H, attention.Size("num_kv_heads", H), E), QkvLayout.Separate)
         {
             Rotary = new(E, readsRopeTheta ? attention.Double("rope_theta", 10000) : 10000),
             W = window - 1,

@@ -15,7 +15,7 @@ public sealed record FlaHeads(long D, long H, long KeyHeads, long K, long V)
     /// <summary>Reads num_heads, num_kv_heads, expand_k and expand_v.</summary>
     internal static FlaHeads From(ConfigJson config, long heads, double expandK, double expandV)
     {
-        long H = config.Long("num_heads", heads), keyHeads = config.Long("num_kv_heads", H);
+        long H = config.Size("num_heads", heads), keyHeads = config.Size("num_kv_heads", H);
         Fla.Part(H, "num_heads", keyHeads, "num_kv_heads");
         long K = Fla.Part(Fla.Expanded(config, "expand_k", expandK), "hidden_size · expand_k", H, "num_heads");
         long V = Fla.Part(Fla.Expanded(config, "expand_v", expandV), "hidden_size · expand_v", H, "num_heads");

@@ -31,7 +31,7 @@ public sealed class GsaMixer : SequenceMixer
         var (D, H, keyHeads, K, V) = heads;
         if (H * V != D)
             throw new InvalidDataException($"{config.Where("expand_v")} makes values of {H * V} channels; the norm after them has hidden_size, {D}, so 1 is needed.");
-        M = config.IsNull("num_slots") ? K : config.Long("num_slots", 64);
+        M = config.IsNull("num_slots") ? K : config.Size("num_slots", 64);
         normalizer = config.Double("gate_logit_normalizer", 8);
         string map = config.String("feature_map", "swish");
         if (map is not ("swish" or "relu" or "t2r"))

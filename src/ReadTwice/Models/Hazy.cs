@@ -87,10 +87,10 @@ public static class Hazy
 
     private static LanguageModel Build(ConfigJson config, WeightSource weights, string architecture)
     {
-        long D = config.Long("n_embd", 768), layers = config.Long("n_layer", 12);
-        long multiple = config.Long("pad_vocab_size_multiple", 1), vocabulary = config.Long("vocab_size", 50257);
+        long D = config.Size("n_embd", 768), layers = config.Size("n_layer", 12);
+        long multiple = config.Size("pad_vocab_size_multiple", 1), vocabulary = config.Size("vocab_size", 50257);
         var decay = config.Bool("fixed_decay", false) && DecayProjects(config)
-            ? weights.Vector("decay", config.Long("n_head", 12), Init.Values(() => LogDecay(config))) : null;
+            ? weights.Vector("decay", config.Size("n_head", 12), Init.Values(() => LogDecay(config))) : null;
         if (decay is null) weights.Skip("decay");
         long encoderLength = 0;
         var blocks = new List<SequenceModule>();
@@ -124,7 +124,7 @@ public static class Hazy
 
     private static SequenceMixer Mixer(ConfigJson config, WeightSource weights, int layer, Parameter? decay)
     {
-        long D = config.Long("n_embd", 768);
+        long D = config.Size("n_embd", 768);
         if (MixerConfig(config, layer) is not { } mixer) return Attend(config, weights, layer, null);
         string path = mixer.String("_target_"), name = path[(path.LastIndexOf('.') + 1)..];
         if (name.Contains("PrefixLinearAttention", StringComparison.Ordinal))
@@ -134,30 +134,30 @@ public static class Hazy
         if (name.Contains("LinearAttention", StringComparison.Ordinal))
             return new TaylorLinearAttention(Taylor(config, mixer), weights, mixer.Bool("use_decay_proj", false) ? decay : null);
         if (name.Contains("Conv", StringComparison.Ordinal))
-            return new GatedConvolution(weights, D, mixer.Long("expand_proj", 2) * D / 2, mixer.Long("kernel_size", 3), mixer.Bool("use_bias", true));
+            return new GatedConvolution(weights, D, mixer.Size("expand_proj", 2) * D / 2, mixer.Size("kernel_size", 3), mixer.Bool("use_bias", true));
         throw new InvalidDataException($"{mixer.Where("_target_")} is \"{path}\"; known: BaseConv, PrefixLinearAttention, LinearAttention, SlidingAttention.");
     }
 
     private static TaylorAttentionConfig Taylor(ConfigJson config, ConfigJson mixer)
     {
-        long D = config.Long("n_embd", 768), H = mixer.Long("num_heads"), K = mixer.Long("feature_dim");
-        long scaled = mixer.Object("feature_map")?.Long("input_dim", K) ?? mixer.Long("scale_dim", K);
-        return new(D, H, K, mixer.Long("head_dim", D / H), 1 / Math.Sqrt(scaled), mixer.Double("eps", TaylorEpsilon));
+        long D = config.Size("n_embd", 768), H = mixer.Size("num_heads"), K = mixer.Size("feature_dim");
+        long scaled = mixer.Object("feature_map")?.Size("input_dim", K) ?? mixer.Size("scale_dim", K);
+        return new(D, H, K, mixer.Size("head_dim", D / H), 1 / Math.Sqrt(scaled), mixer.Double("eps", TaylorEpsilon));
     }
 
     // The authors' code replaces a window of 4096 in layers 7 and 17; of any window, half lies before the token.
     private static long Window(ConfigJson mixer, int layer)
     {
-        long size = mixer.Long("window_size", 128);
+        long size = mixer.Size("window_size", 128);
         return (size == 4096 && layer is 7 or 17 ? 256 : size) / 2;
     }
 
     private static SelfAttention Attend(ConfigJson config, WeightSource weights, int layer, long? W)
     {
-        long D = config.Long("n_embd", 768), H = config.Long("n_head", 12), E = D / H;
+        long D = config.Size("n_embd", 768), H = config.Size("n_head", 12), E = D / H;
         double scale = config.Bool("scale_attn_weights", true) ? Math.Pow(E, -0.5) : 1;
         if (config.Bool("scale_attn_by_inverse_layer_idx", false)) scale /= layer + 1;
-        return new(new(D, AttentionConfig.Of(H, config.Long("n_head_kv", config.Long("num_head_kv", H)), E) with { Scale = scale, SeesPadding = true }, QkvLayout.Fused)
+        return new(new(D, AttentionConfig.Of(H, config.Size("n_head_kv", config.Size("num_head_kv", H)), E) with { Scale = scale, SeesPadding = true }, QkvLayout.Fused)
         {
             Rotary = new((long)(config.Double("rotary_emb_fraction", 0) * E), config.Double("rotary_emb_base", 10000)),
             W = W,
@@ -168,25 +168,25 @@ public static class Hazy
 
     private static nn.Module<Tensor, Tensor> FeedForward(ConfigJson config, WeightSource weights)
     {
-        long D = config.Long("n_embd", 768);
+        long D = config.Size("n_embd", 768);
         string activation = config.String("activation_function", "gelu_new");
         bool bias1 = config.Bool("mlp_fc1_bias", true), bias2 = config.Bool("mlp_fc2_bias", true);
         if (activation is not ("swiglu" or "geglu" or "glu"))
-            return new Mlp(weights, D, config.Long("n_inner", 4 * D), activation, bias1, bias2);
+            return new Mlp(weights, D, config.Size("n_inner", 4 * D), activation, bias1, bias2);
         // The published files round the width up to a multiple of 256, some of 128: the stored shape decides.
-        long width = (config.Long("n_inner", 8 * D / 3) + 255) / 256 * 256;
+        long width = (config.Size("n_inner", 8 * D / 3) + 255) / 256 * 256;
         return new FusedGatedMlp(weights, D, weights.SizeOf("fc1.weight", 0, 2 * width) / 2, activation, bias1, bias2);
     }
 
     private static nn.Module<Tensor, Tensor> Norm(ConfigJson config, WeightSource weights, string name)
     {
         double epsilon = config.Double("layer_norm_epsilon", 1e-5);
-        return config.Bool("rms_norm", false) ? weights.RmsNorm(name, config.Long("n_embd", 768), epsilon) : weights.LayerNorm(name, config.Long("n_embd", 768), epsilon);
+        return config.Bool("rms_norm", false) ? weights.RmsNorm(name, config.Size("n_embd", 768), epsilon) : weights.LayerNorm(name, config.Size("n_embd", 768), epsilon);
     }
 
     private static bool DecayProjects(ConfigJson config) =>
         mixers.Any(key => config.Object(key)?.Bool("use_decay_proj", false) == true);
 
     private static Tensor LogDecay(ConfigJson config) =>
-        (1 - pow(2, config.Double("decay_const", -3) - arange(config.Long("n_head", 12)).to(ScalarType.Float32))).log();
+        (1 - pow(2, config.Double("decay_const", -3) - arange(config.Size("n_head", 12)).to(ScalarType.Float32))).log();
 }

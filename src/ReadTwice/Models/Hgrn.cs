@@ -28,7 +28,7 @@ internal sealed class ForgetGate : nn.Module<Tensor, Tensor>
     /// <summary>Reads lower_bounds where the config has them.</summary>
     public static Parameter? Bounds(ConfigJson config, WeightSource weights, long layers)
     {
-        long count = config.Long("num_hidden_layers", layers);
+        long count = config.Size("num_hidden_layers", layers);
         if (config.Bool("use_lower_bound", true) && count > 1) return weights.Tensor("lowerBounds", [count, Fla.Width(config)], Init.Zeros);
         weights.Skip("lowerBounds");
         return null;

@@ -21,13 +21,13 @@ internal static class Hybrid
 
     /// <summary>Width of an attention head.</summary>
     public static long HeadWidth(ConfigJson config, long D) => config.Has("head_dim")
-        ? config.Long("head_dim") : Sizes.Divide(D, "channels (hidden_size)", config.Long("num_attention_heads", 32), "heads (num_attention_heads)");
+        ? config.Size("head_dim") : Sizes.Divide(D, "channels (hidden_size)", config.Size("num_attention_heads", 32), "heads (num_attention_heads)");
 
     /// <summary>Softmax attention over all that was read.</summary>
     public static SelfAttention Attention(ConfigJson config, long D, Rotary rotary, WeightSource weights, double keyScale = 1)
     {
         bool bias = config.Bool("attention_bias", false);
-        var heads = AttentionConfig.Of(config.Long("num_attention_heads", 32), config.Long("num_key_value_heads", 8), HeadWidth(config, D));
+        var heads = AttentionConfig.Of(config.Size("num_attention_heads", 32), config.Size("num_key_value_heads", 8), HeadWidth(config, D));
         return new(
             new(D, heads, QkvLayout.Separate) { Rotary = rotary, QkvBias = bias, OutputBias = bias, KeyScale = keyScale },
             weights.As(("q", "q_proj"), ("k", "k_proj"), ("v", "v_proj"), ("output", "o_proj")));
@@ -40,12 +40,12 @@ internal static class Hybrid
     /// <summary>The sizes of a Mamba-2 layer as Bamba and Falcon-H1 give them, for so many inner channels.</summary>
     public static Mamba2Config Mamba2(ConfigJson config, long D, long I)
     {
-        long H = config.Long("mamba_n_heads", 128), P = Sizes.Divide(I, "inner channels", H, "heads (mamba_n_heads)");
-        if (config.Has("mamba_d_head") && !config.IsString("mamba_d_head") && config.Long("mamba_d_head") != P)
-            throw new InvalidDataException($"{config.Where("mamba_d_head")} is {config.Long("mamba_d_head")}; {I} inner channels in {H} heads need {P}.");
-        return new(D, H, P, config.Long("mamba_n_groups", 1), config.Long("mamba_d_state", 256))
+        long H = config.Size("mamba_n_heads", 128), P = Sizes.Divide(I, "inner channels", H, "heads (mamba_n_heads)");
+        if (config.Has("mamba_d_head") && !config.IsString("mamba_d_head") && config.Size("mamba_d_head") != P)
+            throw new InvalidDataException($"{config.Where("mamba_d_head")} is {config.Size("mamba_d_head")}; {I} inner channels in {H} heads need {P}.");
+        return new(D, H, P, config.Size("mamba_n_groups", 1), config.Size("mamba_d_state", 256))
         {
-            Taps = config.Long("mamba_d_conv", 4),
+            Taps = config.Size("mamba_d_conv", 4),
             ConvBias = config.Bool("mamba_conv_bias", true),
             InputBias = config.Bool("mamba_proj_bias", false),
             Activation = config.String("hidden_act", "silu"),

@@ -62,13 +62,13 @@ public static class Jamba
 
     private static LanguageModel Build(ConfigJson config, WeightSource weights)
     {
-        long D = config.Long("hidden_size", 4096), width = config.Long("intermediate_size", 14336), experts = config.Long("num_experts", 16);
+        long D = config.Size("hidden_size", 4096), width = config.Size("intermediate_size", 14336), experts = config.Size("num_experts", 16);
         double epsilon = config.Double("rms_norm_eps", 1e-6);
         string activation = config.String("hidden_act", "silu");
         var mamba = new MambaConfig(
-            D, (long)(config.Double("mamba_expand", 2) * D), config.Long("mamba_d_state", 16), Mamba.Rank(config, "mamba_dt_rank", D))
+            D, (long)(config.Double("mamba_expand", 2) * D), config.Size("mamba_d_state", 16), Mamba.Rank(config, "mamba_dt_rank", D))
         {
-            Taps = config.Long("mamba_d_conv", 4),
+            Taps = config.Size("mamba_d_conv", 4),
             ConvBias = config.Bool("mamba_conv_bias", true),
             Bias = config.Bool("mamba_proj_bias", false),
             Activation = activation,
@@ -78,7 +78,7 @@ public static class Jamba
         GatedMlp Mlp(WeightSource w) => Hybrid.Mlp(w, D, width, activation, bias: false);
 
         var blocks = new List<SequenceModule>();
-        for (int i = 0; i < config.Long("num_hidden_layers", 32); i++)
+        for (int i = 0; i < config.Size("num_hidden_layers", 32); i++)
         {
             var w = weights.In($"blocks.{i}");
             blocks.Add(new ResidualBlock(
@@ -86,18 +86,14 @@ public static class Jamba
                 Falls(config, "attn_layer", i, 8, 4) ? Hybrid.Attention(config, D, new Rotary(0), w.In("attention")) : new MambaMixer(mamba, w.In("mamba")),
                 w.RmsNorm("norm2", D, epsilon),
                 experts > 1 && Falls(config, "expert_layer", i, 2, 1)
-                    ? new MixtureOfExperts(w.In("mlp"), D, experts, config.Long("num_experts_per_tok", 2), Mlp) : Mlp(w.In("mlp"))));
+                    ? new MixtureOfExperts(w.In("mlp"), D, experts, config.Size("num_experts_per_tok", 2), Mlp) : Mlp(w.In("mlp"))));
         }
         return new(
-            new(D, config.Long("vocab_size", 65536)) { Architecture = "jamba", Tied = config.Bool("tie_word_embeddings", false) },
+            new(D, config.Size("vocab_size", 65536)) { Architecture = "jamba", Tied = config.Bool("tie_word_embeddings", false) },
             weights, blocks, weights.RmsNorm("norm", D, epsilon));
     }
 
     // Whether a layer is one of those that come every so many, from an offset on.
-    private static bool Falls(ConfigJson config, string kind, long layer, long period, long offset)
-    {
-        long every = config.Long($"{kind}_period", period);
-        if (every < 1) throw new InvalidDataException($"{config.Where($"{kind}_period")} is {every}; 1 or more is needed.");
-        return layer % every == config.Long($"{kind}_offset", offset);
-    }
+    private static bool Falls(ConfigJson config, string kind, long layer, long period, long offset) =>
+        layer % config.Size($"{kind}_period", period) == config.Long($"{kind}_offset", offset);
 }

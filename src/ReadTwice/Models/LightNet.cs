@@ -29,7 +29,7 @@ public sealed class LightNetMixer : SequenceMixer
     /// <summary>Takes its parameters by the authors' names.</summary>
     public LightNetMixer(ConfigJson config, WeightSource weights)
     {
-        long D = Fla.Width(config), taps = Fla.Taps(config, otherwise: false), rank = config.Long("gate_low_rank_dim", 128);
+        long D = Fla.Width(config), taps = Fla.Taps(config, otherwise: false), rank = config.Size("gate_low_rank_dim", 128);
         (H, F) = Fla.HeadsOfRatio(config, ratioWins: false);
         V = Fla.Part(D, "hidden_size", H, "the number of heads");
         query = new(weights, "q", D, H * F, taps);

@@ -81,12 +81,12 @@ public static class Longhorn
     // Attention layers and MLPs have keys in the config, but the authors' code makes none.
     private static LanguageModel Build(ConfigJson config, WeightSource weights)
     {
-        long D = config.Long("d_model"), multiple = config.Long("pad_vocab_size_multiple", 8), vocabulary = config.Long("vocab_size", 50277);
+        long D = config.Size("d_model"), multiple = config.Size("pad_vocab_size_multiple", 8), vocabulary = config.Size("vocab_size", 50277);
         var mixer = Mamba.FromStateSpaces(config.Object("ssm_cfg"), D);
         nn.Module<Tensor, Tensor> Norm(WeightSource w, string name) =>
             config.Bool("rms_norm", true) ? w.RmsNorm(name, D, 1e-5) : w.LayerNorm(name, D, 1e-5);
 
-        var blocks = Transformer.Blocks(config.Long("n_layer"), weights, w => new ResidualBlock(Norm(w, "norm"), new LonghornMixer(mixer, w.In("mixer"))));
+        var blocks = Transformer.Blocks(config.Size("n_layer"), weights, w => new ResidualBlock(Norm(w, "norm"), new LonghornMixer(mixer, w.In("mixer"))));
         var frame = new LanguageModelConfig(D, (vocabulary + multiple - 1) / multiple * multiple)
         {
             Architecture = "longhorn",

@@ -141,9 +141,9 @@ public static class Mamba
 
     /// <summary>The sizes that ssm_cfg gives; it may be absent.</summary>
     internal static MambaConfig FromStateSpaces(ConfigJson? ssm, long D) => new(
-        D, (long)((ssm?.Double("expand", 2) ?? 2) * D), ssm?.Long("d_state", 16) ?? 16, Rank(ssm, "dt_rank", D))
+        D, (long)((ssm?.Double("expand", 2) ?? 2) * D), ssm?.Size("d_state", 16) ?? 16, Rank(ssm, "dt_rank", D))
     {
-        Taps = ssm?.Long("d_conv", 4) ?? 4,
+        Taps = ssm?.Size("d_conv", 4) ?? 4,
         ConvBias = ssm?.Bool("conv_bias", true) ?? true,
         Bias = ssm?.Bool("bias", false) ?? false,
         FirstSteps = (ssm?.Double("dt_min", 0.001) ?? 0.001, ssm?.Double("dt_max", 0.1) ?? 0.1, ssm?.Double("dt_init_floor", 1e-4) ?? 1e-4),
@@ -151,20 +151,20 @@ public static class Mamba
 
     /// <summary>The rank of the time step's projection: a number, or "auto" for D / 16 rounded up.</summary>
     internal static long Rank(ConfigJson? config, string key, long D) =>
-        config is null || !config.Has(key) || config.IsString(key) ? (D + 15) / 16 : config.Long(key);
+        config is null || !config.Has(key) || config.IsString(key) ? (D + 15) / 16 : config.Size(key);
 
     /// <summary>The frame of state-spaces: a mixer a layer, some of them attention, and an MLP after each where one is asked for.</summary>
     internal static LanguageModel BuildStateSpaces(
         ConfigJson config, WeightSource weights, string architecture, Func<long, WeightSource, SequenceMixer> mixer)
     {
-        long D = config.Long("d_model"), multiple = config.Long("pad_vocab_size_multiple", 8), vocabulary = config.Long("vocab_size", 50277);
+        long D = config.Size("d_model"), multiple = config.Size("pad_vocab_size_multiple", 8), vocabulary = config.Size("vocab_size", 50277);
         long width = config.Long("d_intermediate", 0);
         var attention = config.Longs("attn_layer_idx") ?? [];
         nn.Module<Tensor, Tensor> Norm(WeightSource w, string name) =>
             config.Bool("rms_norm", true) ? w.RmsNorm(name, D, 1e-5) : w.LayerNorm(name, D, 1e-5);
 
         var blocks = new List<SequenceModule>();
-        for (int i = 0; i < config.Long("n_layer"); i++)
+        for (int i = 0; i < config.Size("n_layer"); i++)
         {
             var w = weights.In($"blocks.{i}");
             var layer = attention.Contains(i) ? Attend(config.Object("attn_cfg"), D, w.In("mixer")) : mixer(D, w.In("mixer"));
@@ -183,12 +183,12 @@ public static class Mamba
     private static SelfAttention Attend(ConfigJson? attention, long D, WeightSource weights)
     {
         long Number(string key, long otherwise) => attention?.Long(key, otherwise) ?? otherwise;
-        long H = attention?.Long("num_heads") ?? throw new InvalidDataException("config.json: attn_layer_idx names attention layers; attn_cfg.num_heads is needed.");
+        long H = attention?.Size("num_heads") ?? throw new InvalidDataException("config.json: attn_layer_idx names attention layers; attn_cfg.num_heads is needed.");
         if (!attention.Bool("causal", false))
             throw new InvalidDataException($"{attention.Where("causal")} is false; a language model needs causal attention.");
         if (attention.Bool("rotary_emb_interleaved", false))
             throw new InvalidDataException($"{attention.Where("rotary_emb_interleaved")} is true; only heads that turn by halves are known.");
-        long E = attention.Has("head_dim") ? attention.Long("head_dim") : Sizes.Divide(D, "channels (d_model)", H, "heads (attn_cfg.num_heads)");
+        long E = attention.Has("head_dim") ? attention.Size("head_dim") : Sizes.Divide(D, "channels (d_model)", H, "heads (attn_cfg.num_heads)");
         var heads = AttentionConfig.Of(H, Number("num_heads_kv", H), E);
         return new(new(D, heads with { Scale = attention.Double("softmax_scale", heads.Scale) }, QkvLayout.Fused)
         {
@@ -222,22 +222,22 @@ public static class Mamba
 
     private static LanguageModel BuildTransformers(ConfigJson config, WeightSource weights, string architecture, double normEpsilon)
     {
-        long D = config.Long("hidden_size", 768);
+        long D = config.Size("hidden_size", 768);
         double epsilon = config.Double("layer_norm_epsilon", 1e-5);
         var mamba = new MambaConfig(
-            D, config.Long("intermediate_size", (long)(config.Double("expand", 2) * D)), config.Long("state_size", 16), Rank(config, "time_step_rank", D))
+            D, config.Size("intermediate_size", (long)(config.Double("expand", 2) * D)), config.Size("state_size", 16), Rank(config, "time_step_rank", D))
         {
-            Taps = config.Long("conv_kernel", 4),
+            Taps = config.Size("conv_kernel", 4),
             ConvBias = config.Bool("use_conv_bias", true),
             Bias = config.Bool("use_bias", false),
             Activation = config.String("hidden_act", "silu"),
             NormEpsilon = normEpsilon,
             FirstSteps = (config.Double("time_step_min", 0.001), config.Double("time_step_max", 0.1), config.Double("time_step_floor", 1e-4)),
         };
-        var blocks = Transformer.Blocks(config.Long("num_hidden_layers", 32), weights, w =>
+        var blocks = Transformer.Blocks(config.Size("num_hidden_layers", 32), weights, w =>
             new ResidualBlock(w.RmsNorm("norm", D, epsilon), new MambaMixer(mamba, w.In("mixer"))));
         return new(
-            new(D, config.Long("vocab_size", 50280)) { Architecture = architecture, Tied = config.Bool("tie_word_embeddings", true) },
+            new(D, config.Size("vocab_size", 50280)) { Architecture = architecture, Tied = config.Bool("tie_word_embeddings", true) },
             weights, blocks, weights.RmsNorm("norm", D, epsilon));
     }
 }

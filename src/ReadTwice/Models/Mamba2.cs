@@ -221,12 +221,12 @@ public static class Mamba2
 
     private static Mamba2Config FromStateSpaces(ConfigJson ssm, long D)
     {
-        long inner = (long)(ssm.Double("expand", 2) * D), I = ssm.Long("d_ssm", inner), P = ssm.Long("headdim", 64), G = ssm.Long("ngroups", 1);
+        long inner = (long)(ssm.Double("expand", 2) * D), I = ssm.Size("d_ssm", inner), P = ssm.Size("headdim", 64), G = ssm.Size("ngroups", 1);
         if (I > inner) throw new InvalidDataException($"{ssm.Where("d_ssm")} is {I}; at most expand · d_model = {inner} is possible.");
         long H = Sizes.Divide(I, "inner channels (d_ssm)", P, "channels (headdim)");
-        return new(D, H, P, G, ssm.Long("d_state", 128))
+        return new(D, H, P, G, ssm.Size("d_state", 128))
         {
-            Taps = ssm.Long("d_conv", 4),
+            Taps = ssm.Size("d_conv", 4),
             ConvBias = ssm.Bool("conv_bias", true),
             InputBias = ssm.Bool("bias", false),
             OutputBias = ssm.Bool("bias", false),
@@ -242,12 +242,12 @@ public static class Mamba2
 
     private static LanguageModel BuildTransformers(ConfigJson config, WeightSource weights)
     {
-        long D = config.Long("hidden_size", 4096), H = config.Long("num_heads", 128), P = config.Long("head_dim", 64);
+        long D = config.Size("hidden_size", 4096), H = config.Size("num_heads", 128), P = config.Size("head_dim", 64);
         CheckHeads(config, D, H, P);
         double epsilon = config.Double("layer_norm_epsilon", 1e-5);
-        var mamba = new Mamba2Config(D, H, P, config.Long("n_groups", 8), config.Long("state_size", 128))
+        var mamba = new Mamba2Config(D, H, P, config.Size("n_groups", 8), config.Size("state_size", 128))
         {
-            Taps = config.Long("conv_kernel", 4),
+            Taps = config.Size("conv_kernel", 4),
             ConvBias = config.Bool("use_conv_bias", true),
             InputBias = config.Bool("use_bias", false),
             OutputBias = config.Bool("use_bias", false),
@@ -259,20 +259,20 @@ public static class Mamba2
         };
         long rows = mamba.I + mamba.Filtered + H;
         mamba = mamba with { UnusedRows = Math.Max(0, weights.SizeOf("blocks.0.mixer.in_proj.weight", 0, rows) - rows) };
-        return Build(config, weights, mamba, epsilon, config.Long("num_hidden_layers", 64), config.Long("vocab_size", 32768));
+        return Build(config, weights, mamba, epsilon, config.Size("num_hidden_layers", 64), config.Size("vocab_size", 32768));
     }
 
     private static LanguageModel BuildFla(ConfigJson config, WeightSource weights)
     {
-        long D = config.Long("hidden_size", 2048), P = config.Long("head_dim", 64), G = config.Long("n_groups", 1);
-        long H = config.Long("num_heads", Sizes.Divide((long)(config.Double("expand", 2) * D), "inner channels", P, "channels (head_dim)"));
+        long D = config.Size("hidden_size", 2048), P = config.Size("head_dim", 64), G = config.Size("n_groups", 1);
+        long H = config.Size("num_heads", Sizes.Divide((long)(config.Double("expand", 2) * D), "inner channels", P, "channels (head_dim)"));
         CheckHeads(config, D, H, P);
         double epsilon = config.Double("norm_eps", 1e-5);
         // Files from before the norm had groups call things by the names of transformers.
         bool older = !config.Has("rmsnorm") && !config.Has("dt_limit") && (config.Has("rms_norm") || config.Has("time_step_limit"));
-        var mamba = new Mamba2Config(D, H, P, G, config.Long("state_size", 128))
+        var mamba = new Mamba2Config(D, H, P, G, config.Size("state_size", 128))
         {
-            Taps = config.Long("conv_kernel", 4),
+            Taps = config.Size("conv_kernel", 4),
             ConvBias = config.Bool("use_conv_bias", true),
             InputBias = config.Bool("use_bias", false),
             OutputBias = config.Bool("use_bias", false),
@@ -285,7 +285,7 @@ public static class Mamba2
             FirstLogA = FirstLogA(config, H),
             FirstStepBias = FirstSteps(config, "dt_min", "dt_max", "dt_init_floor", H),
         };
-        return Build(config, weights, mamba, epsilon, config.Long("num_hidden_layers", 48), config.Long("vocab_size", 32000));
+        return Build(config, weights, mamba, epsilon, config.Size("num_hidden_layers", 48), config.Size("vocab_size", 32000));
     }
 
     private static LanguageModel Build(ConfigJson config, WeightSource weights, Mamba2Config mamba, double epsilon, long layers, long vocabulary)

@@ -172,10 +172,10 @@ public static class RecurrentGemma
 
     private static LanguageModel Build(ConfigJson config, WeightSource weights)
     {
-        long D = config.Long("hidden_size", 2560), H = config.Long("num_attention_heads", 10);
-        long width = Sizes.Divide(config.Long("intermediate_size", 7680), "channels (intermediate_size)", 2, "halves");
+        long D = config.Size("hidden_size", 2560), H = config.Size("num_attention_heads", 10);
+        long width = Sizes.Divide(config.Size("intermediate_size", 7680), "channels (intermediate_size)", 2, "halves");
         string activation = config.String("hidden_activation", "gelu_pytorch_tanh");
-        var recurrence = new GatedRecurrenceConfig(D, config.Long("lru_width", D), H, config.Long("conv1d_width", 4))
+        var recurrence = new GatedRecurrenceConfig(D, config.Size("lru_width", D), H, config.Size("conv1d_width", 4))
         {
             Activation = activation,
             GateVariance = config.Double("w_init_variance_scale", 0.01),
@@ -186,7 +186,7 @@ public static class RecurrentGemma
             new(w.Vector($"{name}.weight", D, Init.Zeros), config.Double("rms_norm_eps", 1e-6), offset: 1);
 
         var blocks = new List<SequenceModule>();
-        for (int i = 0; i < config.Long("num_hidden_layers", 26); i++)
+        for (int i = 0; i < config.Size("num_hidden_layers", 26); i++)
         {
             var w = weights.In($"blocks.{i}");
             SequenceMixer mixer = kinds[i % kinds.Count] switch
@@ -197,7 +197,7 @@ public static class RecurrentGemma
             };
             blocks.Add(new ResidualBlock(Norm(w, "norm"), mixer, Norm(w, "norm2"), Hybrid.Mlp(w.In("mlp"), D, width, activation, bias: true)));
         }
-        var frame = new LanguageModelConfig(D, config.Long("vocab_size", 256000))
+        var frame = new LanguageModelConfig(D, config.Size("vocab_size", 256000))
         {
             Architecture = "recurrent-gemma",
             Tied = config.Bool("tie_word_embeddings", true),
@@ -209,11 +209,10 @@ public static class RecurrentGemma
 
     private static LocalAttention Attention(ConfigJson config, long D, long H, WeightSource weights)
     {
-        long W = config.Long("attention_window_size", 2048);
-        if (W < 1) throw new InvalidDataException($"{config.Where("attention_window_size")} is {W}; a token sees at least itself, so 1 or more is needed.");
-        long E = config.Has("head_dim") ? config.Long("head_dim") : Sizes.Divide(D, "channels (hidden_size)", H, "heads (num_attention_heads)");
+        long W = config.Size("attention_window_size", 2048);
+        long E = config.Has("head_dim") ? config.Size("head_dim") : Sizes.Divide(D, "channels (hidden_size)", H, "heads (num_attention_heads)");
         var rotary = new Rotary((long)(config.Double("partial_rotary_factor", 0.5) * E), config.Double("rope_theta", 10000));
-        return new(D, AttentionConfig.Of(H, config.Long("num_key_value_heads", H), E), rotary, W, config.Bool("attention_bias", false), weights);
+        return new(D, AttentionConfig.Of(H, config.Size("num_key_value_heads", H), E), rotary, W, config.Bool("attention_bias", false), weights);
     }
 
     // The authors multiply by √D in bfloat16, whatever the type of the model; the weights are trained for it.

@@ -95,8 +95,8 @@ public static class Rwkv4
 
     private static LanguageModel Build(ConfigJson config, WeightSource weights)
     {
-        long D = config.Long("hidden_size", 4096), layers = config.Long("num_hidden_layers", 32), every = config.Long("rescale_every", 6);
-        long A = config.Long("attention_hidden_size", D), width = config.Long("intermediate_size", 4 * D);
+        long D = config.Size("hidden_size", 4096), layers = config.Size("num_hidden_layers", 32), every = config.Long("rescale_every", 6);
+        long A = config.Size("attention_hidden_size", D), width = config.Size("intermediate_size", 4 * D);
         double epsilon = config.Double("layer_norm_epsilon", 1e-5);
         var blocks = new List<SequenceModule>();
         for (long i = 0; i < layers; i++)
@@ -113,7 +113,7 @@ public static class Rwkv4
                 branch,
                 every > 0 && (i + 1) % every == 0 ? 0.5 : 1));
         }
-        var frame = new LanguageModelConfig(D, config.Long("vocab_size", 50277))
+        var frame = new LanguageModelConfig(D, config.Size("vocab_size", 50277))
         {
             Architecture = "rwkv4",
             Tied = config.Bool("tie_word_embeddings", false),

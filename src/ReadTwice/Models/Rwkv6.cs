@@ -140,15 +140,15 @@ public static class Rwkv6
 
     private static LanguageModel BuildFla(ConfigJson config, WeightSource weights)
     {
-        long D = Fla.Width(config), H = config.Long("num_heads", 4);
+        long D = Fla.Width(config), H = config.Size("num_heads", 4);
         var mixer = new Rwkv6Config(
             D, H,
             Fla.Part(Fla.Expanded(config, "expand_k", 0.5), "hidden_size · expand_k", H, "num_heads"),
             Fla.Part(Fla.Expanded(config, "expand_v", 1), "hidden_size · expand_v", H, "num_heads"),
             config.Double("norm_eps", 1e-5))
         {
-            MixRank = config.Long("proj_low_rank_dim", 32),
-            DecayRank = config.Long("gate_low_rank_dim", 64),
+            MixRank = config.Size("proj_low_rank_dim", 32),
+            DecayRank = config.Size("gate_low_rank_dim", 64),
         };
         return RwkvFrame.FromFla(config, weights, "rwkv6", 3.5, gated: true, (i, w) =>
             Fla.Attention(config, i) is { } attention ? Fla.Attend(attention, w, D, readsRopeTheta: true) : new Rwkv6TimeMix(mixer, w));

@@ -178,11 +178,11 @@ public static class Rwkv7
             throw new InvalidDataException($"{config.Where("attn")} asks for softmax attention in some layers; RWKV-7 has none. Remove the key or use another model.");
         long D = Fla.Width(config), heads = config.Long("num_heads", 0);
         // Converted files carry a number of heads that is not theirs: the width of a head decides.
-        long K = weights.SizeOf("blocks.0.mixer.r_k", 1, config.Long("head_dim", config.IsNull("head_dim") && heads > 0 ? D / heads : 64));
+        long K = weights.SizeOf("blocks.0.mixer.r_k", 1, config.Size("head_dim", config.IsNull("head_dim") && heads > 0 ? D / heads : 64));
         long H = Fla.Part(D, "hidden_size", K, "head_dim");
         var values = config.Longs("value_dim");
         double f = K / 64.0;
-        long Rank(string key, long otherwise, double c, double factor) => config.Long(
+        long Rank(string key, long otherwise, double c, double factor) => config.Size(
             key, config.IsNull(key) ? Math.Max(32, 32 * (long)Math.Round(c * Math.Sqrt(D) * factor / 32, MidpointRounding.ToEven)) : otherwise);
         var layer = new Rwkv7Config(D, H, K, K, K * config.Double("norm_eps", 1e-5))
         {

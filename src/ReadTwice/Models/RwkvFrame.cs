@@ -47,12 +47,12 @@ internal static class RwkvFrame
     {
         Fla.RefuseDepthAttention(config);
         long D = Fla.Width(config);
-        long width = config.Long("intermediate_size", ((long)(D * config.Double("hidden_ratio", ratio)) + 31) / 32 * 32);
+        long width = config.Size("intermediate_size", ((long)(D * config.Double("hidden_ratio", ratio)) + 31) / 32 * 32);
         double epsilon = config.Double("norm_eps", 1e-5);
         bool bias = config.Bool("norm_bias", true), first = config.Bool("norm_first", true);
         string activation = config.String("hidden_act", "sqrelu");
         var blocks = new List<SequenceModule>();
-        for (int i = 0; i < config.Long("num_hidden_layers", 24); i++)
+        for (int i = 0; i < config.Size("num_hidden_layers", 24); i++)
         {
             var w = weights.In($"blocks.{i}");
             blocks.Add(new RwkvBlock(
@@ -62,7 +62,7 @@ internal static class RwkvFrame
                 w.LayerNorm("norm2", D, epsilon, bias),
                 new RwkvChannelMix(w.In("channelMix"), D, width, activation, gated: gated)));
         }
-        var frame = new LanguageModelConfig(D, config.Long("vocab_size", 32000))
+        var frame = new LanguageModelConfig(D, config.Size("vocab_size", 32000))
         {
             Architecture = architecture,
             Tied = config.Bool("tie_word_embeddings", false),
@@ -82,14 +82,14 @@ internal static class RwkvFrame
         Func<int, WeightSource, (long D, long H, long N), SequenceMixer> mixer)
     {
         const double Epsilon = 1e-5;
-        long D = weights.SizeOf("embedding.weight", 1, config.Long("n_embd", 768));
-        long N = weights.SizeOf($"blocks.0.mixer.{heads}", 1, config.Long("head_size", 64));
+        long D = weights.SizeOf("embedding.weight", 1, config.Size("n_embd", 768));
+        long N = weights.SizeOf($"blocks.0.mixer.{heads}", 1, config.Size("head_size", 64));
         if (N < 1 || D < 1 || D % N != 0)
             throw new InvalidDataException($"emb.weight is {D} wide and a head {N}; the one must be a multiple of the other. Check that the file is whole.");
         var blocks = new List<SequenceModule>();
         long layers = 0;
         while (weights.Has($"blocks.{layers}.norm.weight") || weights.Has($"blocks.{layers}.mixer.o_proj.weight")) layers++;
-        if (layers == 0) layers = config.Long("n_layer", 12);
+        if (layers == 0) layers = config.Size("n_layer", 12);
         for (int i = 0; i < layers; i++)
         {
             var w = weights.In($"blocks.{i}");
@@ -101,7 +101,7 @@ internal static class RwkvFrame
                 w.LayerNorm("norm2", D, Epsilon),
                 new RwkvChannelMix(w.In("channelMix"), D, width, "sqrelu", gated: gated)));
         }
-        var frame = new LanguageModelConfig(D, weights.SizeOf("embedding.weight", 0, config.Long("vocab_size", 65536))) { Architecture = architecture };
+        var frame = new LanguageModelConfig(D, weights.SizeOf("embedding.weight", 0, config.Size("vocab_size", 65536))) { Architecture = architecture };
         return new(frame, weights, blocks, weights.LayerNorm("norm", D, Epsilon));
     }
 

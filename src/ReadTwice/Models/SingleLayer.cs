@@ -22,7 +22,7 @@ public sealed record SingleLayer(
     private static TaylorLinearAttention BuildBased(ConfigJson config, WeightSource weights)
     {
         var (D, H, V) = Sizes(config, heads: 12);
-        long K = config.Long("feature_dim", 16);
+        long K = config.Size("feature_dim", 16);
         double scale = IsParallel(config) ? 1 : Math.Pow(K, -0.5);
         return new(new(D, H, K, V, scale, config.Double("eps", 1e-12)),
             weights.As(("query", "q_proj"), ("key", "k_proj"), ("value", "v_proj"), ("output", "o_proj")));
@@ -34,14 +34,14 @@ public sealed record SingleLayer(
         var (D, H, _) = Sizes(config, heads: 16);
         foreach (string key in (string[])["use_gamma", "use_beta", "normalize"])
             if (!config.Bool(key, true)) throw new InvalidDataException($"{config.Where(key)} is false; ReBased is known with its norm, gamma and beta only.");
-        return new(D, H, config.Long("feature_dim", 16), IsParallel(config) ? config.Double("eps", 1e-5) : 1e-10, weights);
+        return new(D, H, config.Size("feature_dim", 16), IsParallel(config) ? config.Double("eps", 1e-5) : 1e-10, weights);
     }
 
     private static bool IsParallel(ConfigJson config) => config.String("mode", "parallel") == "parallel";
 
     private static (long D, long H, long V) Sizes(ConfigJson config, long heads)
     {
-        long D = config.Long("hidden_size"), H = config.Long("num_heads", heads), keyHeads = config.Long("num_key_value_heads", heads);
+        long D = config.Size("hidden_size"), H = config.Size("num_heads", heads), keyHeads = config.Size("num_key_value_heads", heads);
         if (H != keyHeads) throw new InvalidDataException($"{config.Where("num_key_value_heads")} is {keyHeads}; as many as num_heads, {H}, are needed.");
         if (!config.Bool("causal", true)) throw new InvalidDataException($"{config.Where("causal")} is false; only causal attention has a state.");
         return (D, H, Fla.Part(D, "hidden_size", H, "num_heads"));

@@ -219,28 +219,28 @@ public static class Transformer
 
     private static LanguageModel BuildLlama(ConfigJson config, WeightSource weights)
     {
-        long D = config.Long("hidden_size", 4096), H = config.Long("num_attention_heads", 32);
-        long E = config.Long("head_dim", D / H);
+        long D = config.Size("hidden_size", 4096), H = config.Size("num_attention_heads", 32);
+        long E = config.Size("head_dim", D / H);
         double epsilon = config.Double("rms_norm_eps", 1e-6);
-        var attention = new SelfAttentionConfig(D, AttentionConfig.Of(H, config.Long("num_key_value_heads", H), E), QkvLayout.Separate)
+        var attention = new SelfAttentionConfig(D, AttentionConfig.Of(H, config.Size("num_key_value_heads", H), E), QkvLayout.Separate)
         {
             Rotary = new(E, config.Double("rope_theta", 10000), config.Object("rope_scaling"), config.Double("max_position_embeddings", 2048)),
             QkvBias = config.Bool("attention_bias", false),
             OutputBias = config.Bool("attention_bias", false),
         };
-        var blocks = Blocks(config.Long("num_hidden_layers", 32), weights, w => new ResidualBlock(
+        var blocks = Blocks(config.Size("num_hidden_layers", 32), weights, w => new ResidualBlock(
             w.RmsNorm("norm", D, epsilon),
             new SelfAttention(attention, w.In("mixer")),
             w.RmsNorm("norm2", D, epsilon),
-            new GatedMlp(w.In("mlp"), D, config.Long("intermediate_size", 11008), config.String("hidden_act", "silu"), config.Bool("mlp_bias", false))));
+            new GatedMlp(w.In("mlp"), D, config.Size("intermediate_size", 11008), config.String("hidden_act", "silu"), config.Bool("mlp_bias", false))));
         return new(
-            new(D, config.Long("vocab_size", 32000)) { Architecture = "transformer", Tied = config.Bool("tie_word_embeddings", false) },
+            new(D, config.Size("vocab_size", 32000)) { Architecture = "transformer", Tied = config.Bool("tie_word_embeddings", false) },
             weights, blocks, weights.RmsNorm("norm", D, epsilon));
     }
 
     private static LanguageModel BuildNeoX(ConfigJson config, WeightSource weights)
     {
-        long D = config.Long("hidden_size", 6144), H = config.Long("num_attention_heads", 64), E = D / H;
+        long D = config.Size("hidden_size", 6144), H = config.Size("num_attention_heads", 64), E = D / H;
         double epsilon = config.Double("layer_norm_eps", 1e-5);
         bool bias = config.Bool("attention_bias", true);
         double theta = config.Double("rotary_emb_base", config.Double("rope_theta", 10000));
@@ -251,15 +251,15 @@ public static class Transformer
             QkvBias = bias,
             OutputBias = bias,
         };
-        var blocks = Blocks<SequenceModule>(config.Long("num_hidden_layers", 44), weights, w =>
+        var blocks = Blocks<SequenceModule>(config.Size("num_hidden_layers", 44), weights, w =>
         {
             var (norm, norm2) = (w.LayerNorm("norm", D, epsilon), w.LayerNorm("norm2", D, epsilon));
             var mixer = new SelfAttention(attention, w.In("mixer"));
-            var mlp = new Mlp(w.In("mlp"), D, config.Long("intermediate_size", 24576), config.String("hidden_act", "gelu"));
+            var mlp = new Mlp(w.In("mlp"), D, config.Size("intermediate_size", 24576), config.String("hidden_act", "gelu"));
             return config.Bool("use_parallel_residual", true) ? new ParallelBlock(norm, mixer, norm2, mlp) : new ResidualBlock(norm, mixer, norm2, mlp);
         });
         return new(
-            new(D, config.Long("vocab_size", 50432)) { Architecture = "transformer", Tied = config.Bool("tie_word_embeddings", false) },
+            new(D, config.Size("vocab_size", 50432)) { Architecture = "transformer", Tied = config.Bool("tie_word_embeddings", false) },
             weights, blocks, weights.LayerNorm("norm", D, epsilon));
     }
 

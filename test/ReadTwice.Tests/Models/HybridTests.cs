@@ -16,7 +16,7 @@ public sealed class HybridTests : IDisposable
     [Theory]
     [InlineData("""{ "model_type": "mamba2", "hidden_size": 24, "num_heads": 5, "head_dim": 8 }""", "5 heads of 8 channels make 40; expand · hidden_size = 48 is needed")]
     [InlineData("""{ "model_type": "mamba2", "hidden_size": 24, "num_heads": 6, "head_dim": 8, "n_groups": 4 }""", "6 heads do not divide into 4 groups")]
-    [InlineData("""{ "model_type": "mamba2", "hidden_size": 24, "num_heads": 6, "head_dim": 8, "n_groups": 0 }""", "6 heads do not divide into 0 groups")]
+    [InlineData("""{ "model_type": "mamba2", "hidden_size": 24, "num_heads": 6, "head_dim": 8, "n_groups": 0 }""", "n_groups is 0; a whole number of 1 or more is needed")]
     [InlineData("""{ "model_type": "mamba2", "hidden_size": 24, "num_heads": 6, "head_dim": 8, "n_groups": 1, "time_step_limit": [1] }""", "time_step_limit is [1]")]
     [InlineData("""{ "model_type": "mamba2", "norm_eps": 1e-5, "hidden_size": 24, "head_dim": 7 }""", "48 inner channels do not divide into 7 channels (head_dim)")]
     [InlineData("""{ "d_model": 24, "n_layer": 1, "ssm_cfg": { "layer": "Mamba2", "headdim": 8, "d_ssm": 64 } }""", "d_ssm is 64; at most expand · d_model = 48 is possible")]
