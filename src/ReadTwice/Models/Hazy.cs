@@ -92,6 +92,7 @@ public static class Hazy
         var decay = config.Bool("fixed_decay", false) && DecayProjects(config)
             ? weights.Vector("decay", config.Size("n_head", 12), Init.Values(() => LogDecay(config))) : null;
         if (decay is null) weights.Skip("decay");
+        else decay.requires_grad = false;   // it is fixed
         long encoderLength = 0;
         var blocks = new List<SequenceModule>();
         for (int i = 0; i < layers; i++)
