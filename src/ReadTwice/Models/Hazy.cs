@@ -13,6 +13,10 @@ public static class Hazy
     private const double TaylorEpsilon = 1e-12;
     private static readonly string[] mixers = ["mixer", "alt_mixer", "alt_mixer_2"];
 
+    // What the authors' code has a switch for and no published model sets otherwise.
+    private static readonly (string Key, bool Known)[] settled =
+        [("prenorm", true), ("parallel_block", false), ("rotary_emb_interleaved", false), ("norm_head", false)];
+
     /// <summary>JRT-RNN (arXiv 2407.05483).</summary>
     public static readonly CheckpointFamily Jrt = Family("HazyResearch JRT-RNN", "jrt", config => HasMixer(config) && HasPrefix(config), """
         {
@@ -87,6 +91,7 @@ public static class Hazy
 
     private static LanguageModel Build(ConfigJson config, WeightSource weights, string architecture)
     {
+        RefuseUnknown(config);
         long D = config.Size("n_embd", 768), layers = config.Size("n_layer", 12);
         long multiple = config.Size("pad_vocab_size_multiple", 1), vocabulary = config.Size("vocab_size", 50257);
         var decay = config.Bool("fixed_decay", false) && DecayProjects(config)
@@ -116,6 +121,15 @@ public static class Hazy
         return new(frame, weights, blocks, Norm(config, weights, "norm"));
     }
 
+    private static void RefuseUnknown(ConfigJson config)
+    {
+        foreach (var (key, known) in settled)
+            if (config.Bool(key, known) != known)
+                throw new InvalidDataException($"{config.Where(key)} is {(known ? "false" : "true")}; only {(known ? "true" : "false")} is known. Use another checkpoint.");
+        if (config.Has("word_embed_proj_dim"))
+            throw new InvalidDataException($"{config.Where("word_embed_proj_dim")} is set; only embeddings as wide as the model are known. Use another checkpoint.");
+    }
+
     // List 2 is tested first; a layer of a list without its own mixer is full attention, as is every layer where no mixer is named.
     private static ConfigJson? MixerConfig(ConfigJson config, int layer)
     {
@@ -126,7 +140,7 @@ public static class Hazy
     private static SequenceMixer Mixer(ConfigJson config, WeightSource weights, int layer, Parameter? decay)
     {
         long D = config.Size("n_embd", 768);
-        if (MixerConfig(config, layer) is not { } mixer) return Attend(config, weights, layer, null);
+        if (MixerConfig(config, layer) is not { } mixer) return Attend(config, weights, layer, HasMixer(config) ? null : Before(config));
         string path = mixer.String("_target_"), name = path[(path.LastIndexOf('.') + 1)..];
         if (name.Contains("PrefixLinearAttention", StringComparison.Ordinal))
             return new PrefixLinearAttention(Taylor(config, mixer), weights, mixer.Bool("use_mask", true));
@@ -144,6 +158,14 @@ public static class Hazy
         long D = config.Size("n_embd", 768), H = mixer.Size("num_heads"), K = mixer.Size("feature_dim");
         long scaled = mixer.Object("feature_map")?.Size("input_dim", K) ?? mixer.Size("scale_dim", K);
         return new(D, H, K, mixer.Size("head_dim", D / H), 1 / Math.Sqrt(scaled), mixer.Double("eps", TaylorEpsilon));
+    }
+
+    // How many tokens before its own the attention baseline sees, and after it, which means nothing where attention is causal; -1 for all.
+    private static long? Before(ConfigJson config)
+    {
+        if (config.Longs("window_size") is not { } window) return null;
+        if (window.Count != 2) throw new InvalidDataException($"{config.Where("window_size")} holds {window.Count} numbers; 2 are needed, the tokens seen before and after.");
+        return window[0] < 0 ? null : window[0];
     }
 
     // The authors' code replaces a window of 4096 in layers 7 and 17; of any window, half lies before the token.

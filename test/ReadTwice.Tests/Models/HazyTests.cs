@@ -16,6 +16,36 @@ public sealed class HazyTests : IDisposable
     public void Dispose() => scope.Dispose();
 
     [Fact]
+    public void Attention_with_every_switch_of_its_config_gives_what_its_definition_gives()
+    {
+        using var checkpoint = New("""
+            {
+              "vocab_size": 29, "pad_vocab_size_multiple": 4, "n_embd": 24, "n_layer": 2, "n_head": 4, "n_head_kv": 2, "n_inner": 40, "n_positions": 5,
+              "max_position_embeddings": 20, "layer_norm_epsilon": 0.01, "rotary_emb_fraction": 0.5, "rotary_emb_base": 50, "activation_function": "gelu_new",
+              "scale_attn_by_inverse_layer_idx": true, "tie_word_embeddings": false, "lm_head_bias": true, "window_size": [6, -1], "rms_norm": false
+            }
+            """);
+        using var inference = no_grad();
+        var (w, tokens) = Drawn(checkpoint);
+        var x = w["embedding.weight"].index_select(0, tokens.flatten()).view(2, 15, 24) + w["positions.weight"].narrow(0, 0, 15);
+        for (int i = 0; i < 2; i++)
+        {
+            string b = $"blocks.{i}.";
+            var qkv = linear(Plain.LayerNorm(x, w[b + "norm.weight"], w[b + "norm.bias"], 0.01), w[b + "mixer.qkv.weight"], w[b + "mixer.qkv.bias"]);
+            double[] inverse = Plain.Frequencies(3, 50);   // half of a head's 6 channels
+            var (q, k) = (Plain.Turned(qkv.narrow(2, 0, 24), 4, inverse), Plain.Turned(qkv.narrow(2, 24, 12), 2, inverse));
+            var o = Plain.Attention(q, k, qkv.narrow(2, 36, 12), 4, 2, 1 / Math.Sqrt(6) / (i + 1), before: 6);
+            x = x + linear(o, w[b + "mixer.output.weight"], w[b + "mixer.output.bias"]);
+            var h = linear(Plain.LayerNorm(x, w[b + "norm2.weight"], w[b + "norm2.bias"], 0.01), w[b + "mlp.fc1.weight"], w[b + "mlp.fc1.bias"]);
+            h = 0.5 * h * (1 + (Math.Sqrt(2 / Math.PI) * (h + 0.044715 * h * h * h)).tanh());
+            x = x + linear(h, w[b + "mlp.fc2.weight"], w[b + "mlp.fc2.bias"]);
+        }
+        var logits = linear(Plain.LayerNorm(x, w["norm.weight"], w["norm.bias"], 0.01), w["head.weight"], w["head.bias"]);
+        Near.Equal(logits, checkpoint.Model.forward(tokens));
+        Assert.Equal(32, logits.size(2));
+    }
+
+    [Fact]
     public void Based_with_a_decay_and_layers_without_a_mixer_gives_what_its_definition_gives()
     {
         using var checkpoint = New("""
@@ -61,6 +91,19 @@ public sealed class HazyTests : IDisposable
             return checkpoint.Model.NamedParameters.Where(named => !named.Parameter.requires_grad).Select(named => $"{family.Data}: {named.Name}").ToArray();
         })];
         Assert.Equal(["HazyResearch Based: decay"], kept);
+    }
+
+    [Theory]
+    [InlineData("\"prenorm\": false", "config.json: prenorm is false; only true is known. Use another checkpoint.")]
+    [InlineData("\"parallel_block\": true", "config.json: parallel_block is true; only false is known. Use another checkpoint.")]
+    [InlineData("\"rotary_emb_interleaved\": true", "config.json: rotary_emb_interleaved is true; only false is known. Use another checkpoint.")]
+    [InlineData("\"norm_head\": true", "config.json: norm_head is true; only false is known. Use another checkpoint.")]
+    [InlineData("\"word_embed_proj_dim\": 12", "config.json: word_embed_proj_dim is set; only embeddings as wide as the model are known. Use another checkpoint.")]
+    [InlineData("\"window_size\": [4]", "config.json: window_size holds 1 numbers; 2 are needed, the tokens seen before and after.")]
+    public void What_is_not_known_is_refused_in_one_line(string key, string message)
+    {
+        string json = $$"""{ "n_embd": 24, "n_layer": 1, "n_head": 3, "vocab_size": 9, "rms_norm": true, {{key}} }""";
+        Assert.Equal(message, Assert.Throws<InvalidDataException>(() => New(json).Dispose()).Message);
     }
 
     // The frame of models that normalise by RMS and have gated MLPs of 256 channels, without biases.
