@@ -81,7 +81,7 @@ public static class Hazy
     internal static string? Clean(string name)
     {
         if (name.StartsWith("model.", StringComparison.Ordinal)) name = name["model.".Length..];
-        return CheckpointFamily.Standard(name.Replace("conv1.", "conv.", StringComparison.Ordinal));
+        return CheckpointFamily.Standard(name.Replace("conv1", "conv", StringComparison.Ordinal));
     }
 
     private static bool HasMixer(ConfigJson config) => config.Object("mixer") is not null;
@@ -143,21 +143,23 @@ public static class Hazy
         if (MixerConfig(config, layer) is not { } mixer) return Attend(config, weights, layer, HasMixer(config) ? null : Before(config));
         string path = mixer.String("_target_"), name = path[(path.LastIndexOf('.') + 1)..];
         if (name.Contains("PrefixLinearAttention", StringComparison.Ordinal))
-            return new PrefixLinearAttention(Taylor(config, mixer), weights, mixer.Bool("use_mask", true));
+            return new PrefixLinearAttention(Taylor(config, mixer, hasPrefix: true), weights, mixer.Bool("use_mask", true));
         if (path.Contains("slid", StringComparison.OrdinalIgnoreCase) || path.Contains("window", StringComparison.OrdinalIgnoreCase))
             return Attend(config, weights, layer, Window(mixer, layer));
         if (name.Contains("LinearAttention", StringComparison.Ordinal))
-            return new TaylorLinearAttention(Taylor(config, mixer), weights, mixer.Bool("use_decay_proj", false) ? decay : null);
+            return new TaylorLinearAttention(Taylor(config, mixer, hasPrefix: false), weights, mixer.Bool("use_decay_proj", false) ? decay : null);
         if (name.Contains("Conv", StringComparison.Ordinal))
             return new GatedConvolution(weights, D, mixer.Size("expand_proj", 2) * D / 2, mixer.Size("kernel_size", 3), mixer.Bool("use_bias", true));
         throw new InvalidDataException($"{mixer.Where("_target_")} is \"{path}\"; known: BaseConv, PrefixLinearAttention, LinearAttention, SlidingAttention.");
     }
 
-    private static TaylorAttentionConfig Taylor(ConfigJson config, ConfigJson mixer)
+    // JRT-RNN's mixer makes its own feature map and splits the width into heads; Based's is given both.
+    private static TaylorAttentionConfig Taylor(ConfigJson config, ConfigJson mixer, bool hasPrefix)
     {
-        long D = config.Size("n_embd", 768), H = mixer.Size("num_heads"), K = mixer.Size("feature_dim");
-        long scaled = mixer.Object("feature_map")?.Size("input_dim", K) ?? mixer.Size("scale_dim", K);
-        return new(D, H, K, mixer.Size("head_dim", D / H), 1 / Math.Sqrt(scaled), mixer.Double("eps", TaylorEpsilon));
+        long D = config.Size("n_embd", 768), H = mixer.Size("num_heads"), K = mixer.Size("feature_dim", 16);
+        long V = !hasPrefix && mixer.Has("head_dim") ? mixer.Size("head_dim") : Sizes.Divide(D, "channels (n_embd)", H, "heads (num_heads)");
+        long scaled = hasPrefix ? mixer.Size("scale_dim", K) : mixer.Object("feature_map")?.Size("input_dim", K) ?? K;
+        return new(D, H, K, V, 1 / Math.Sqrt(scaled), mixer.Double("eps", TaylorEpsilon));
     }
 
     // How many tokens before its own the attention baseline sees, and after it, which means nothing where attention is causal; -1 for all.

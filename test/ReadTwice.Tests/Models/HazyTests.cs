@@ -83,6 +83,29 @@ public sealed class HazyTests : IDisposable
     }
 
     [Fact]
+    public void A_prefix_reaches_every_query_with_the_scale_that_its_mixer_asks_for()
+    {
+        using var checkpoint = New("""
+            {
+              "vocab_size": 29, "n_embd": 24, "n_layer": 2, "n_head": 3, "n_inner": 48, "n_positions": 0, "rms_norm": true, "activation_function": "glu",
+              "mlp_fc1_bias": false, "mlp_fc2_bias": false, "mixer": { "_target_": "BaseConv", "use_bias": false, "kernel_size": 2 },
+              "alt_mixer": { "_target_": "PrefixLinearAttention", "num_heads": 4, "scale_dim": 5, "head_dim": 9, "enc_length": 8, "feature_map": { "_target_": "TaylorExp", "input_dim": 2 } },
+              "alt_mixer_layers": [0, 1]
+            }
+            """);
+        using var inference = no_grad();
+        var (w, tokens) = Drawn(checkpoint);
+        Tensor Prefixed(Tensor u, string m)
+        {
+            Tensor Of(string name, long from, long width) => linear(u.narrow(1, 0, from), w[m + name + ".weight"]).view(2, from, 4, width);
+            var sums = (Of("prefixKey", 8, 16), Of("prefixValue", 8, 6));
+            return linear(TaylorAttention(Of("query", 15, 16), Of("key", 15, 16), Of("value", 15, 6), 5, prefix: sums).flatten(2), w[m + "output.weight"]);
+        }
+
+        Near.Equal(Framed(w, tokens, x => x.sigmoid(), [Prefixed, Prefixed]), checkpoint.Model.forward(tokens));
+    }
+
+    [Fact]
     public void A_fixed_decay_alone_is_not_trained()
     {
         string[] kept = [.. TestModels.Families.SelectMany(family =>
@@ -92,6 +115,12 @@ public sealed class HazyTests : IDisposable
         })];
         Assert.Equal(["HazyResearch Based: decay"], kept);
     }
+
+    [Theory]
+    [InlineData("model.transformer.layers.1.mixer.conv1.conv1.weight", "transformer.layers.1.mixer.conv.conv.weight")]
+    [InlineData("transformer.layers.1.mixer.conv.conv1_weight", "transformer.layers.1.mixer.conv.conv_weight")]
+    [InlineData("train_metrics.num-tokens.count", null)]
+    public void An_older_name_is_brought_up_to_date(string name, string? expected) => Assert.Equal(expected, Hazy.Clean(name));
 
     [Theory]
     [InlineData("\"prenorm\": false", "config.json: prenorm is false; only true is known. Use another checkpoint.")]
