@@ -92,7 +92,8 @@ public static class FalconH1
         long D = config.Size("hidden_size", 4096), width = config.Size("intermediate_size", 14336), E = Hybrid.HeadWidth(config, D);
         double epsilon = config.Double("rms_norm_eps", 1e-5);
         var rotary = new Rotary(E, config.Double("rope_theta", 1e5), config.Object("rope_scaling"), config.Double("max_position_embeddings", 8192));
-        var sizes = Hybrid.Mamba2(config, D, config.Size("mamba_d_ssm", (long)(config.Double("mamba_expand", 2) * D)));
+        long I = config.Size("mamba_d_ssm", config.IsNull("mamba_d_ssm") ? (long)(config.Double("mamba_expand", 2) * D) : 1024);
+        var sizes = Hybrid.Mamba2(config, D, I);
         var normal = Init.Normal(config.Double("initializer_range", 0.02));
         sizes = sizes with
         {

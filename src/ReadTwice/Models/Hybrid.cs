@@ -27,7 +27,9 @@ internal static class Hybrid
     public static SelfAttention Attention(ConfigJson config, long D, Rotary rotary, WeightSource weights, double keyScale = 1)
     {
         bool bias = config.Bool("attention_bias", false);
-        var heads = AttentionConfig.Of(config.Size("num_attention_heads", 32), config.Size("num_key_value_heads", 8), HeadWidth(config, D));
+        long H = config.Size("num_attention_heads", 32);
+        long keyHeads = config.Size("num_key_value_heads", config.IsNull("num_key_value_heads") ? H : 8);
+        var heads = AttentionConfig.Of(H, keyHeads, HeadWidth(config, D));
         return new(
             new(D, heads, QkvLayout.Separate) { Rotary = rotary, QkvBias = bias, OutputBias = bias, KeyScale = keyScale },
             weights.As(("q", "q_proj"), ("k", "k_proj"), ("v", "v_proj"), ("output", "o_proj")));

@@ -48,6 +48,28 @@ public sealed class HybridTests : IDisposable
     }
 
     [Theory]
+    [InlineData("""{ "model_type": "jamba", "hidden_size": 64, "num_hidden_layers": 1, "vocab_size": 8, "num_attention_heads": 16, "attn_layer_offset": 0, KEYS }""")]
+    [InlineData("""{ "model_type": "bamba", "hidden_size": 64, "num_hidden_layers": 1, "vocab_size": 8, "num_attention_heads": 16, "attn_layer_indices": [0], KEYS }""")]
+    [InlineData("""{ "model_type": "falcon_h1", "hidden_size": 64, "num_hidden_layers": 1, "vocab_size": 8, "num_attention_heads": 16, KEYS }""")]
+    public void Key_heads_that_are_null_are_as_many_as_queries_and_eight_where_nothing_is_said(string json)
+    {
+        foreach (var (keys, expected) in (ReadOnlySpan<(string, long)>)[("\"num_key_value_heads\": null", 16), ("\"use_cache\": true", 8)])
+        {
+            using var checkpoint = New(json.Replace("KEYS", keys, StringComparison.Ordinal));
+            using var state = checkpoint.Model.NewState();
+            Assert.Equal([1, expected, 0, 4], state[0]["key"].shape);
+        }
+    }
+
+    [Fact]
+    public void Falcon_H1_without_a_width_of_its_state_space_has_the_published_one()
+    {
+        using var checkpoint = New("""{ "model_type": "falcon_h1", "hidden_size": 24, "num_hidden_layers": 1, "vocab_size": 8, "num_attention_heads": 8 }""");
+        using var state = checkpoint.Model.NewState();
+        Assert.Equal([1, 128, 256, 8], state[0]["ssm"].shape);   // 1024 channels in 128 heads
+    }
+
+    [Theory]
     [InlineData("\"rms_norm\": true, \"time_step_limit\": [0.0, Infinity]", 1)]
     [InlineData("\"rmsnorm\": true, \"dt_limit\": [0.0, Infinity]", 2)]
     [InlineData("\"norm_before_gate\": false", 2)]
