@@ -26,15 +26,16 @@ public sealed class RwkvChannelMix : SequenceMixer
     /// <param name="state">The name of its state.</param>
     /// <param name="gated">Whether there is a receptance.</param>
     /// <param name="ofToken">Whether the learned shares are the token's own, as in RWKV-4, and not the one's before.</param>
+    /// <param name="power">The power of the channel by which the shares start.</param>
     public RwkvChannelMix(
-        WeightSource weights, long D, long width, string activation, string state = "shift_ffn", bool gated = true, bool ofToken = false)
+        WeightSource weights, long D, long width, string activation, string state = "shift_ffn", bool gated = true, bool ofToken = false, double power = 1)
     {
         long[] shares = ofToken ? [1, 1, D] : [D];
-        keyMix = weights.Tensor(nameof(keyMix), shares, TokenShift.Shares(D, ofToken));
+        keyMix = weights.Tensor(nameof(keyMix), shares, TokenShift.Shares(D, ofToken, power));
         key = weights.Linear(nameof(key), D, width);
         if (gated)
         {
-            receptanceMix = weights.Tensor(nameof(receptanceMix), shares, TokenShift.Shares(D, ofToken));
+            receptanceMix = weights.Tensor(nameof(receptanceMix), shares, TokenShift.Shares(D, ofToken, power));
             receptance = weights.Linear(nameof(receptance), D, D);
         }
         value = weights.Linear(nameof(value), width, D);

@@ -32,9 +32,10 @@ public readonly record struct TokenShift(Tensor X, Tensor Before)
     /// <param name="D">Channels.</param>
     /// <param name="ofToken">Whether they are the token's own shares.</param>
     /// <param name="power">Below 1, channels turn sooner to the token itself.</param>
-    public static Init Shares(long D, bool ofToken = false, double power = 1) => Init.Values(() =>
+    /// <param name="more">What is added to the token's own shares.</param>
+    public static Init Shares(long D, bool ofToken = false, double power = 1, double more = 0) => Init.Values(() =>
     {
-        var own = (arange(D).to(ScalarType.Float32) / D).pow(power);
+        var own = (arange(D).to(ScalarType.Float32) / D).pow(power) + more;
         return ofToken ? own : 1 - own;
     });
 }

@@ -24,12 +24,14 @@ public sealed class Rwkv4TimeMix : SequenceMixer
     /// <param name="weights">Its part of the source.</param>
     /// <param name="D">Model width.</param>
     /// <param name="A">Channels of the sums.</param>
-    /// <param name="depth">From 0 in the first layer to 1 in the last: deeper layers start with longer memories.</param>
-    public Rwkv4TimeMix(WeightSource weights, long D, long A, double depth = 0)
+    /// <param name="layer">Which layer it is, from 0: deeper ones start with longer memories and with less of the token before.</param>
+    /// <param name="layers">How many there are.</param>
+    public Rwkv4TimeMix(WeightSource weights, long D, long A, long layer = 0, long layers = 1)
     {
-        keyMix = weights.Tensor(nameof(keyMix), [1, 1, D], TokenShift.Shares(D, ofToken: true, 1 - depth));
-        valueMix = weights.Tensor(nameof(valueMix), [1, 1, D], TokenShift.Shares(D, ofToken: true, 1 - depth));
-        receptanceMix = weights.Tensor(nameof(receptanceMix), [1, 1, D], TokenShift.Shares(D, ofToken: true, (1 - depth) / 2));
+        double depth = layers > 1 ? layer / (layers - 1.0) : 0, power = FirstPower(layer, layers);
+        keyMix = weights.Tensor(nameof(keyMix), [1, 1, D], TokenShift.Shares(D, ofToken: true, power));
+        valueMix = weights.Tensor(nameof(valueMix), [1, 1, D], TokenShift.Shares(D, ofToken: true, power, 0.3 * depth));
+        receptanceMix = weights.Tensor(nameof(receptanceMix), [1, 1, D], TokenShift.Shares(D, ofToken: true, power / 2));
         key = weights.Linear(nameof(key), D, A);
         value = weights.Linear(nameof(value), D, A);
         receptance = weights.Linear(nameof(receptance), D, A);
@@ -38,6 +40,9 @@ public sealed class Rwkv4TimeMix : SequenceMixer
         first = weights.Vector(nameof(first), A, Init.Values(() => Math.Log(0.3) + 0.5 * ((arange(A) + 1) % 3 - 1).to(ScalarType.Float32)));
         RegisterComponents();
     }
+
+    /// <summary>The power of the channel by which shares of the token start in a layer.</summary>
+    internal static double FirstPower(long layer, long layers) => 1 - (double)layer / layers;
 
     /// <inheritdoc/>
     public override LayerState NewState(long B) => new()
@@ -107,9 +112,9 @@ public static class Rwkv4
             blocks.Add(new RwkvBlock(
                 i == 0 ? w.LayerNorm("preNorm", D, epsilon) : null,
                 w.LayerNorm("norm", D, epsilon),
-                new Rwkv4TimeMix(w.In("mixer"), D, A, layers > 1 ? i / (layers - 1.0) : 0),
+                new Rwkv4TimeMix(w.In("mixer"), D, A, i, layers),
                 w.LayerNorm("norm2", D, epsilon),
-                new RwkvChannelMix(w.In("channelMix"), D, width, "sqrelu", "ffn_shift", ofToken: true),
+                new RwkvChannelMix(w.In("channelMix"), D, width, "sqrelu", "ffn_shift", ofToken: true, power: Rwkv4TimeMix.FirstPower(i, layers)),
                 branch,
                 every > 0 && (i + 1) % every == 0 ? 0.5 : 1));
         }

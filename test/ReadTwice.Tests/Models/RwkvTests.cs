@@ -69,6 +69,26 @@ public sealed class RwkvTests
         Assert.True((expected - logits).abs().max().item<float>() > 0, "rescaling has no effect at all");
     }
 
+    [Fact]
+    public void Layers_start_with_shares_of_the_token_that_grow_with_depth()
+    {
+        using var scope = NewDisposeScope();
+        using var checkpoint = Checkpoint.New("small", Config("""{ "model_type": "rwkv", "hidden_size": 8, "num_hidden_layers": 4, "vocab_size": 9 }"""), new ByteTokenizer(), 1);
+        var weights = checkpoint.Model.NamedParameters.ToDictionary(named => named.Name, named => named.Parameter);
+        for (int i = 0; i < 4; i++)
+        {
+            Tensor Power(double power) => (arange(8).to(ScalarType.Float32) / 8).pow(power).view(1, 1, 8);
+            double r0 = 1 - i / 4.0, r1 = i / 3.0;
+            string mixer = $"blocks.{i}.mixer.", channels = $"blocks.{i}.channelMix.";
+            Near.Equal(Power(r0), weights[mixer + "keyMix"]);
+            Near.Equal(Power(r0) + 0.3 * r1, weights[mixer + "valueMix"]);
+            Near.Equal(Power(r0 / 2), weights[mixer + "receptanceMix"]);
+            Near.Equal(Power(r0), weights[channels + "keyMix"]);
+            Near.Equal(Power(r0), weights[channels + "receptanceMix"]);
+            Near.Equal(-5 + 8 * (arange(8).to(ScalarType.Float32) / 7).pow(0.7 + 1.3 * r1), weights[mixer + "decay"]);
+        }
+    }
+
     private static ConfigJson Config(string json) => ConfigJson.Parse(json, "config.json");
 
     private static string Refused(string json) =>
