@@ -15,6 +15,7 @@ public sealed class Rotary
     private readonly double theta;
     private readonly ConfigJson? scaling;
     private readonly double longest;
+    private readonly double original;
     private readonly double attention = 1;
     private readonly string kind;
 
@@ -23,9 +24,10 @@ public sealed class Rotary
     /// <param name="theta">The base of the frequencies.</param>
     /// <param name="scaling">The config's rope_scaling object.</param>
     /// <param name="longest">max_position_embeddings, which some ways to stretch refer to.</param>
-    public Rotary(long n, double theta = 10000, ConfigJson? scaling = null, double longest = 0)
+    /// <param name="original">original_max_position_embeddings where it stands beside rope_scaling and not in it; 0 for nowhere.</param>
+    public Rotary(long n, double theta = 10000, ConfigJson? scaling = null, double longest = 0, double original = 0)
     {
-        (this.n, this.theta, this.scaling, this.longest) = (n, theta, scaling, longest);
+        (this.n, this.theta, this.scaling, this.longest, this.original) = (n, theta, scaling, longest, original > 0 ? original : longest);
         if (n < 0) throw new InvalidDataException($"config.json: rotary embedding would turn {n} channels of a head; 0 or more are needed.");
         kind = scaling?.String("rope_type", scaling.String("type", "default")) ?? "default";
         if (kind is not ("default" or "linear" or "dynamic" or "llama3" or "yarn" or "longrope" or "su"))
@@ -34,7 +36,7 @@ public sealed class Rotary
         if (kind is "longrope" or "su") attention = scaling!.Double("attention_factor", LongAttention());
     }
 
-    private double Original => scaling!.Double("original_max_position_embeddings", longest);
+    private double Original => scaling!.Double("original_max_position_embeddings", original);
 
     /// <summary>Turns x [B, H, T, E], whose first token stands at this position.</summary>
     public Tensor Apply(Tensor x, long position)

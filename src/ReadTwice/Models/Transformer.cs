@@ -224,7 +224,9 @@ public static class Transformer
         double epsilon = config.Double("rms_norm_eps", 1e-6);
         var attention = new SelfAttentionConfig(D, AttentionConfig.Of(H, config.Size("num_key_value_heads", H), E), QkvLayout.Separate)
         {
-            Rotary = new(E, config.Double("rope_theta", 10000), config.Object("rope_scaling"), config.Double("max_position_embeddings", 2048)),
+            Rotary = new(
+                E, config.Double("rope_theta", 10000), config.Object("rope_scaling"), config.Double("max_position_embeddings", 2048),
+                config.Double("original_max_position_embeddings", 0)),
             QkvBias = config.Bool("attention_bias", false),
             OutputBias = config.Bool("attention_bias", false),
         };
