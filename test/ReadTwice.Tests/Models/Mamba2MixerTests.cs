@@ -48,9 +48,28 @@ public sealed class Mamba2MixerTests : IDisposable
         Near.Equal(Defined(config, mixer.named_parameters().ToDictionary(entry => entry.name, entry => (Tensor)entry.parameter), u), mixer.call(u, new(state)));
     }
 
-    private static Tensor Defined(Mamba2Config config, Dictionary<string, Tensor> parameters, Tensor u)
+    [Fact]
+    public void Padding_as_published_lets_the_bias_of_the_projection_into_the_filter()
+    {
+        var config = plain with { InputBias = true, PaddingLeaksBias = true };
+        using var weights = new WeightSource(new FreshWeights(ConfigJson.Parse("{}", "padded"), 3, ScalarType.Float32));
+        using var mixer = new Mamba2Mixer(config, weights);
+        using var inference = no_grad();
+        foreach (var parameter in mixer.parameters()) parameter.normal_(0, 0.5);
+        var parameters = mixer.named_parameters().ToDictionary(entry => entry.name, entry => (Tensor)entry.parameter);
+        var (u, starts) = (randn(2, 9, config.D), tensor(new long[] { 0, 4 }));
+        var mask = arange(9).ge(starts.unsqueeze(1)).to(ScalarType.Float32);
+        var y = mixer.call(u, new(mixer.NewState(2), Padding: new(PaddingRule.AsPublished, starts, mask)));
+        Near.Equal(Defined(config, parameters, u, mask).narrow(1, 4, 5), y.narrow(1, 4, 5));
+        var alone = Defined(config, parameters, u.narrow(1, 4, 5)).select(0, 1);
+        Assert.True((alone - y[1].narrow(0, 4, 5)).abs().max().item<float>() > 1e-2, "nothing of the bias is seen");
+    }
+
+    // With a mask, [B, T]: as transformers has it, over what enters the layer and over what leaves the filter.
+    private static Tensor Defined(Mamba2Config config, Dictionary<string, Tensor> parameters, Tensor u, Tensor? mask = null)
     {
         var (_, H, P, G, N) = config;
+        if (mask is not null) u = u * mask.unsqueeze(2);
         Tensor? Optional(string name) => parameters.GetValueOrDefault(name);
         var all = linear(u, parameters["input.weight"], Optional("input.bias"));
         long at = config.UnusedRows;
@@ -69,6 +88,7 @@ public sealed class Mamba2MixerTests : IDisposable
             for (long i = 0; i < config.Taps && i <= t; i++)
                 filtered = filtered + xBC.select(1, t - i) * parameters["conv.weight"].select(2, config.Taps - 1 - i).squeeze(1);
             filtered = config.Activation == "gelu" ? gelu(filtered) : silu(filtered);
+            if (mask is not null) filtered = filtered * mask.select(1, t).unsqueeze(1);
             var x = filtered.narrow(1, 0, config.I).view(2, H, P);
             var b = filtered.narrow(1, config.I, G * N).view(2, G, N).repeat_interleave(H / G, 1);
             var c = filtered.narrow(1, config.I + G * N, G * N).view(2, G, N).repeat_interleave(H / G, 1);
