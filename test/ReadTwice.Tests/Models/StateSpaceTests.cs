@@ -34,7 +34,7 @@ public sealed class StateSpaceTests : IDisposable
         {
             string b = $"blocks.{i}.";
             var u = Plain.LayerNorm(x, w[b + "norm.weight"], w[b + "norm.bias"]);
-            x = x + (i == 0 ? Mamba(w, b + "mixer.", u, 4, 5, y => silu(y)) : Attention(w, b + "mixer.", u));
+            x = x + (i == 0 ? Plain.Mamba(w, b + "mixer.", u, 4, 5, y => silu(y)) : Attention(w, b + "mixer.", u));
             var halves = linear(Plain.LayerNorm(x, w[b + "norm2.weight"], w[b + "norm2.bias"]), w[b + "mlp.fc1.weight"]).chunk(2, 2);
             Assert.Equal(128, halves[0].size(2));
             x = x + linear(halves[0] * silu(halves[1]), w[b + "mlp.fc2.weight"]);
@@ -56,7 +56,7 @@ public sealed class StateSpaceTests : IDisposable
         using var inference = no_grad();
         var (w, tokens) = Drawn(checkpoint);
         var x = w["embedding.weight"].index_select(0, tokens.flatten()).view(2, 15, 24);
-        x = x + Mamba(w, "blocks.0.mixer.", Plain.RmsNorm(x, w["blocks.0.norm.weight"], 0.01), 4, 3, gelu, part => Plain.RmsNorm(part, ones(1), 0.1));
+        x = x + Plain.Mamba(w, "blocks.0.mixer.", Plain.RmsNorm(x, w["blocks.0.norm.weight"], 0.01), 4, 3, gelu, (part, _) => Plain.RmsNorm(part, ones(1), 0.1));
         Near.Equal(linear(Plain.RmsNorm(x, w["norm.weight"], 0.01), w["embedding.weight"]), checkpoint.Model.forward(tokens));
     }
 
@@ -78,7 +78,7 @@ public sealed class StateSpaceTests : IDisposable
         var parts = linear(c, w[M + "x_proj.weight"]).split([5, 4, 4], 2);
         var (beta, k, q) = (linear(parts[0], w[M + "dt_head.weight"], w[M + "dt_head.bias"]).sigmoid(), parts[1], parts[2]);
         var e = beta / (1 + beta * (k * k).sum(2, keepdim: true));
-        var y = Scanned(
+        var y = Plain.Scanned(
             t => 1 - e.select(1, t).unsqueeze(2) * k.select(1, t).square().unsqueeze(1), t => (e * c).select(1, t).unsqueeze(2) * k.select(1, t).unsqueeze(1), q);
         x = x + linear((y + c * w[M + "D"]) * silu(halves[1]), w[M + "out_proj.weight"], w[M + "out_proj.bias"]);
         Near.Equal(linear(Plain.LayerNorm(x, w["norm.weight"], w["norm.bias"]), w["embedding.weight"]), checkpoint.Model.forward(tokens));
@@ -114,31 +114,6 @@ public sealed class StateSpaceTests : IDisposable
             x = x + Linear(relu(Linear(u, b + "mlp.gate_proj")) * Linear(u, b + "mlp.up_proj"), b + "mlp.down_proj");
         }
         Near.Equal((linear(Norm(x, "norm"), w["head.weight"]) / 2).tanh() * 2, checkpoint.Model.forward(tokens));
-    }
-
-    private static Tensor Mamba(
-        Dictionary<string, Tensor> w, string m, Tensor u, long N, long R, Func<Tensor, Tensor> activation, Func<Tensor, Tensor>? norm = null)
-    {
-        var halves = linear(u, w[m + "in_proj.weight"], w[m + "in_proj.bias"]).chunk(2, 2);
-        var x = activation(Plain.Filtered(halves[0], w[m + "conv1d.weight"]));
-        Tensor[] parts = [.. linear(x, w[m + "x_proj.weight"]).split([R, N, N], 2).Select(part => norm is null ? part : norm(part))];
-        var delta = softplus(linear(parts[0], w[m + "dt_proj.weight"], w[m + "dt_proj.bias"]));
-        var y = Scanned(
-            t => (-delta.select(1, t).unsqueeze(2) * w[m + "A_log"].exp()).exp(), t => (delta * x).select(1, t).unsqueeze(2) * parts[1].select(1, t).unsqueeze(1), parts[2]);
-        return linear((y + x * w[m + "D"]) * activation(halves[1]), w[m + "out_proj.weight"], w[m + "out_proj.bias"]);
-    }
-
-    // S ← a S + b, y = S c.
-    private static Tensor Scanned(Func<long, Tensor> a, Func<long, Tensor> b, Tensor c)
-    {
-        var S = zeros(1);
-        var rows = new List<Tensor>();
-        for (long t = 0; t < c.size(1); t++)
-        {
-            S = a(t) * S + b(t);
-            rows.Add((S * c.select(1, t).unsqueeze(1)).sum(2));
-        }
-        return stack(rows, 1);
     }
 
     private static Tensor Attention(Dictionary<string, Tensor> w, string m, Tensor u)
