@@ -102,8 +102,9 @@ public static class Fla
     {
         long D = Width(config);
         long F = config.IsNull("expand_ratio") ? Part(D, "hidden_size", config.Size("num_heads"), "num_heads") : config.Size("expand_ratio", 128);
+        if (!ratioWins && config.Has("num_heads")) return (config.Size("num_heads"), F);
         if (F > D) throw new InvalidDataException($"{config.Where("expand_ratio")} is {F}; a width of 1 to hidden_size, {D}, is needed.");
-        return (ratioWins ? D / F : config.Size("num_heads", D / F), F);
+        return (D / F, F);
     }
 
     /// <summary>A width that the config gives as a multiple of the model's.</summary>

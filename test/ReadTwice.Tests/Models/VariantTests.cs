@@ -83,6 +83,7 @@ public sealed class VariantTests : IDisposable
     [InlineData(""" "model_type": "hgrn", "expand_ratio": 2 """, "config.json: expand_ratio makes 64 channels; lower bounds exist for the 32 of hidden_size, so 1 is needed.")]
     [InlineData(""" "model_type": "hgrn2", "expand_ratio": 12 """, "config.json: expand_ratio makes 2 heads of 12; lower bounds exist for the 32 channels of hidden_size, which it must divide.")]
     [InlineData(""" "model_type": "hgrn2", "expand_ratio": 64 """, "config.json: expand_ratio is 64; a width of 1 to hidden_size, 32, is needed.")]
+    [InlineData(""" "model_type": "lightnet", "expand_ratio": 64 """, "config.json: expand_ratio is 64; a width of 1 to hidden_size, 32, is needed.")]
     [InlineData(""" "model_type": "gsa", "expand_v": 2 """, "config.json: expand_v makes values of 64 channels; the norm after them has hidden_size, 32, so 1 is needed.")]
     [InlineData(""" "model_type": "gsa", "feature_map": "elu" """, "config.json: feature_map is \"elu\"; known here: swish, relu, t2r.")]
     [InlineData(""" "model_type": "linear_attn", "feature_map": "taylor" """, "config.json: the feature map \"taylor\" is not known. Known: elementwise_product, hedgehog, t2r, dpfp, elu, relu, swish, identity.")]
