@@ -131,7 +131,7 @@ public static class Fla
 
     /// <summary>What the config says of a layer of softmax attention; null where the layer is none.</summary>
     internal static ConfigJson? Attention(ConfigJson config, long layer) =>
-        config.Objects("attn")?.FirstOrDefault(each => each.Longs("layers")?.Contains(layer) == true);
+        config.Objects("attn")?.FirstOrDefault(each => LayersOf(each).Contains(layer));
 
     /// <summary>A layer of softmax attention.</summary>
     internal static SelfAttention Attend(ConfigJson attention, WeightSource weights, long D, bool readsRopeTheta)
@@ -145,6 +145,9 @@ public static class Fla
             QkvBias = attention.Bool("qkv_bias", false),
         }, weights.As(("q", "q_proj"), ("k", "k_proj"), ("v", "v_proj"), ("output", "o_proj")));
     }
+
+    private static IReadOnlyList<long> LayersOf(ConfigJson attention) => attention.Longs("layers")
+        ?? throw new InvalidDataException($"{attention.Where("layers")} is missing; the indices of the layers of softmax attention are needed.");
 
     // Files of before February 2025 hold gate and up in one matrix, the gate's rows first.
     private static void SplitFusedMlp(IDictionary<string, Tensor> tensors)

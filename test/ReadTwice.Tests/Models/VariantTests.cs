@@ -80,6 +80,7 @@ public sealed class VariantTests : IDisposable
     [InlineData(""" "model_type": "gla", "attn": { "layers": [0], "num_heads": 5 } """, "config.json: hidden_size is 32 and attn.num_heads is 5; the one must be a multiple of the other.")]
     [InlineData(""" "model_type": "gla", "attn": [{ "layers": [0], "num_heads": 4, "window_size": 0 }] """, "config.json: attn[0].window_size is 0; a whole number of 1 or more is needed.")]
     [InlineData(""" "model_type": "gla", "attn": [7] """, "config.json: attn[0] is 7; an object in braces is needed.")]
+    [InlineData(""" "model_type": "gla", "attn": { "num_heads": 4 } """, "config.json: attn.layers is missing; the indices of the layers of softmax attention are needed.")]
     [InlineData(""" "model_type": "hgrn", "expand_ratio": 2 """, "config.json: expand_ratio makes 64 channels; lower bounds exist for the 32 of hidden_size, so 1 is needed.")]
     [InlineData(""" "model_type": "hgrn2", "expand_ratio": 12 """, "config.json: expand_ratio makes 2 heads of 12; lower bounds exist for the 32 channels of hidden_size, which it must divide.")]
     [InlineData(""" "model_type": "hgrn2", "expand_ratio": 64 """, "config.json: expand_ratio is 64; a width of 1 to hidden_size, 32, is needed.")]
