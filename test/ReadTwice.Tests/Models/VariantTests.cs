@@ -95,6 +95,7 @@ public sealed class VariantTests : IDisposable
     [InlineData(""" "model_type": "gated_deltanet", "num_heads": 2, "head_dim": 4, "expand_v": 0.1 """, "config.json: head_dim is 4 and head_dim · expand_v is 0; both must be at least 1.")]
     [InlineData(""" "model_type": "kda", "num_heads": 2, "head_dim": 8, "lower_bound": 1 """, "config.json: lower_bound is 1; the logarithm of a decay is needed, which is negative.")]
     [InlineData(""" "model_type": "comba", "num_heads": 2, "num_v_heads": 4, "head_dim": 8 """, "config.json: num_v_heads is 4 and num_heads 2; Comba needs as many of one as of the other.")]
+    [InlineData(""" "model_type": "mamba2", "norm_eps": 1e-5, "head_dim": 8, "attnres_block_size": 4 """, "config.json: attnres_block_size is set; residuals that attend over depth are not supported. Use a checkpoint without them.")]
     [InlineData(""" "model_type": "rwkv6", "num_heads": 2, "attnres_block_size": 4 """, "config.json: attnres_block_size is set; residuals that attend over depth are not supported. Use a checkpoint without them.")]
     public void A_config_that_does_not_fit_is_refused_in_one_line(string variant, string message)
     {
