@@ -28,7 +28,7 @@ public sealed class FlaMixerTests : IDisposable
         ["attn"] = (config, weights) => Fla.Attend(config, weights, D, readsRopeTheta: true),
         ["rwkv6"] = (_, weights) => new Rwkv6TimeMix(new(D, 3, 2, 4, 1e-3) { MixRank = 5, DecayRank = 7 }, weights),
         ["rwkv7"] = (config, weights) => new Rwkv7TimeMix(
-            new(D, 3, 4, 2, 1e-3) { DecayRank = 5, RateRank = 2, ValueRank = 3, GateRank = 7, KeyEpsilon = config.Double("key_epsilon", 0) }, weights, first: false),
+            new(D, 3, 2, 4, 1e-3) { DecayRank = 5, RateRank = 2, ValueRank = 3, GateRank = 7, KeyEpsilon = config.Double("key_epsilon", 0) }, weights, first: false),
     };
 
     private readonly DisposeScope scope = NewDisposeScope();
@@ -84,7 +84,7 @@ public sealed class FlaMixerTests : IDisposable
         using var chance = new torch.Generator(4);
         foreach (var (_, parameter) in weights.Made) parameter.normal_(0, 0.5, chance);
         var x = randn(2, T, D, generator: chance);
-        using var shared = new LayerState { ["v_first"] = randn(2, T, 6, generator: chance) };
+        using var shared = new LayerState { ["v_first"] = randn(2, T, 12, generator: chance) };
         using var state = mixer.NewState(2);
         var equations = new FlaEquations(config, weights.Made.ToDictionary(made => made.Name, made => (Tensor)made.Parameter), shared["v_first"]);
         Near.Equal(equations.Of(name, x), mixer.call(x, new(state, Shared: shared)));
