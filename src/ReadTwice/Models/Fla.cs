@@ -102,8 +102,9 @@ public static class Fla
     {
         long D = Width(config);
         long F = config.IsNull("expand_ratio") ? Part(D, "hidden_size", config.Size("num_heads"), "num_heads") : config.Size("expand_ratio", 128);
+        if (!ratioWins && config.Has("num_heads")) return (config.Size("num_heads"), F);
         if (F > D) throw new InvalidDataException($"{config.Where("expand_ratio")} is {F}; a width of 1 to hidden_size, {D}, is needed.");
-        return (ratioWins ? D / F : config.Size("num_heads", D / F), F);
+        return (D / F, F);
     }
 
     /// <summary>A width that the config gives as a multiple of the model's.</summary>
@@ -130,7 +131,7 @@ public static class Fla
 
     /// <summary>What the config says of a layer of softmax attention; null where the layer is none.</summary>
     internal static ConfigJson? Attention(ConfigJson config, long layer) =>
-        config.Objects("attn")?.FirstOrDefault(each => each.Longs("layers")?.Contains(layer) == true);
+        config.Objects("attn")?.FirstOrDefault(each => LayersOf(each).Contains(layer));
 
     /// <summary>A layer of softmax attention.</summary>
     internal static SelfAttention Attend(ConfigJson attention, WeightSource weights, long D, bool readsRopeTheta)
@@ -144,6 +145,9 @@ public static class Fla
             QkvBias = attention.Bool("qkv_bias", false),
         }, weights.As(("q", "q_proj"), ("k", "k_proj"), ("v", "v_proj"), ("output", "o_proj")));
     }
+
+    private static IReadOnlyList<long> LayersOf(ConfigJson attention) => attention.Longs("layers")
+        ?? throw new InvalidDataException($"{attention.Where("layers")} is missing; the indices of the layers of softmax attention are needed.");
 
     // Files of before February 2025 hold gate and up in one matrix, the gate's rows first.
     private static void SplitFusedMlp(IDictionary<string, Tensor> tensors)

@@ -264,6 +264,7 @@ public static class Mamba2
 
     private static LanguageModel BuildFla(ConfigJson config, WeightSource weights)
     {
+        Models.Fla.RefuseDepthAttention(config);
         long D = config.Size("hidden_size", 2048), P = config.Size("head_dim", 64), G = config.Size("n_groups", 1);
         long H = config.Size("num_heads", Sizes.Divide((long)(config.Double("expand", 2) * D), "inner channels", P, "channels (head_dim)"));
         CheckHeads(config, D, H, P);
