@@ -10,11 +10,11 @@ internal static class BenchCommand
 {
     public static Command Make(Terminal terminal)
     {
-        var what = new Argument<string>("WHAT") { Description = "kernels: linear attention against softmax attention. prefill, decode: whole models of random weights." }
-            .AcceptOnlyFromAmong("kernels", "prefill", "decode");
+        var what = new Argument<string>("WHAT") { Description = "kernels: linear attention against softmax attention. products: matrix products with 1 to 2,048 rows. prefill, decode: whole models of random weights." }
+            .AcceptOnlyFromAmong("kernels", "products", "prefill", "decode");
         var lengths = new Option<long[]>("--tokens", "-T")
         {
-            Description = "Lengths to measure.",
+            Description = "Lengths to measure; for products, rows that are multiplied at once.",
             AllowMultipleArgumentsPerToken = true,
             DefaultValueFactory = _ => [512, 2048, 8192],
             HelpName = "N",
@@ -45,6 +45,7 @@ internal static class BenchCommand
             foreach (var row in parsed.GetValue(what) switch
             {
                 "kernels" => KernelBench.Run(asked, parsed.GetValue(batch), parsed.GetValue(rounds)),
+                "products" => ProductBench.Run(parsed.GetResult(lengths) is { Implicit: false } ? asked : [1, 128, 512, 2048], parsed.GetValue(rounds)),
                 "prefill" => ModelBench.Prefill(parsed.GetValue(shapes)!, parsed.GetValue(type) == "bf16", asked, parsed.GetValue(rounds)),
                 _ => ModelBench.Decode(parsed.GetValue(shapes)!, parsed.GetValue(type) == "bf16", parsed.GetValue(rounds)),
             })
