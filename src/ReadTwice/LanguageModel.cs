@@ -45,7 +45,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     private readonly Embedding? positions;
     private readonly ModuleList<SequenceModule> blocks;
     private readonly nn.Module<Tensor, Tensor> norm;
-    private readonly Linear? head;
+    private readonly Linear head;
     private readonly WeightSource source;
 
     /// <summary>Builds a model around its blocks, taking the frame's weights from the same source.</summary>
@@ -64,7 +64,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
         this.blocks = nn.ModuleList([.. blocks]);
         this.norm = norm;
         if (config.Tied) weights.Skip("head.weight");
-        head = config.Tied && !config.HeadBias ? null : new Linear(
+        head = new(
             config.Tied ? embedding.Weight : weights.Matrix("head.weight", config.VocabularyRows, config.D),
             config.HeadBias ? weights.Vector("head.bias", config.VocabularyRows) : null);
         RegisterComponents();
@@ -182,7 +182,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     private Tensor Head(Tensor x)
     {
         x = norm.call(x);
-        var logits = head is null ? Ops.Linear(x, embedding.Weight, null) : head.call(x);
+        var logits = head.call(x);
         if (config.LogitScale != 1) logits = logits * config.LogitScale;
         return config.LogitCap == 0 ? logits : (logits / config.LogitCap).tanh() * config.LogitCap;
     }
