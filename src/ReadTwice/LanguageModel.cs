@@ -64,7 +64,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
         this.blocks = nn.ModuleList([.. blocks]);
         this.norm = norm;
         if (config.Tied) weights.Skip("head.weight");
-        head = new(
+        head = weights.Linear(
             config.Tied ? embedding.Weight : weights.Matrix("head.weight", config.VocabularyRows, config.D),
             config.HeadBias ? weights.Vector("head.bias", config.VocabularyRows) : null);
         RegisterComponents();
@@ -90,6 +90,9 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
 
     /// <summary>The size of the parameters in the types they are kept in, in bytes.</summary>
     public long WeightBytes => parameters().Sum(parameter => parameter.numel() * parameter.element_size());
+
+    /// <summary>The size of the packed copies of weights that products without a gradient are made with, as far as they were made, in bytes.</summary>
+    public long PackedBytes => modules().OfType<Linear>().Sum(layer => layer.PackedBytes);
 
     /// <summary>The parameters under our names, by which a <see cref="CheckpointFamily"/> finds theirs; a tied matrix once.</summary>
     public IReadOnlyList<(string Name, Parameter Parameter)> NamedParameters => source.Made;

@@ -1,3 +1,4 @@
+using ReadTwice.Checkpoints;
 using TorchSharp;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
@@ -13,11 +14,15 @@ public sealed class Linear : nn.Module<Tensor, Tensor>
 {
     private readonly Parameter weight;
     private readonly Parameter? bias;
-    private readonly PackedWeight packed = new();
+    private readonly PackedWeight packed;
 
     /// <summary>Takes over a weight [outputs, inputs] and a bias [outputs].</summary>
-    public Linear(Parameter weight, Parameter? bias = null) : base(nameof(Linear))
+    /// <param name="weight">The weight.</param>
+    /// <param name="bias">The bias; null for none.</param>
+    /// <param name="quantization">What the packed copy is rounded to.</param>
+    public Linear(Parameter weight, Parameter? bias = null, Quantization quantization = Quantization.None) : base(nameof(Linear))
     {
+        packed = new(quantization);
         this.weight = weight;
         this.bias = bias;
         RegisterComponents();

@@ -25,7 +25,7 @@ public static partial class Ops
         long N = weight.size(0), K = weight.size(1), M = x.numel() / Math.Max(1, K);
         // A shape that fits no product is left to libtorch, which says so.
         bool fits = Spans.Fit(x, bias) && x.dim() > 0 && x.size(-1) == K && M * N <= int.MaxValue;
-        bool torchIsFaster = weight.dtype == ScalarType.BFloat16 && M >= FewestRowsForBFloat16;
+        bool torchIsFaster = weight.dtype == ScalarType.BFloat16 && !packed.IsQuantized && M >= FewestRowsForBFloat16;
         if (!fits || torchIsFaster || Spans.Learn(x, weight, bias) || packed.Of(weight) is not { } matrix) return Linear(x, weight, bias);
         using var scope = NewDisposeScope();
         var rows = x.contiguous();

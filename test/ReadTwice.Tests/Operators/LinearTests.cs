@@ -37,6 +37,27 @@ public sealed class LinearTests : IDisposable
     }
 
     [Theory, InlineData(ScalarType.Float32), InlineData(ScalarType.BFloat16)]
+    public void Quantized_products_are_those_of_weights_that_are_half_a_step_away_at_most(ScalarType type)
+    {
+        using var inference = no_grad();
+        using var layer = new ReadTwice.Layers.Linear(new Parameter(Random(N, K).to(type)), null, Quantization.Int8);
+        layer.eval();
+        var kept = layer.call(eye(K)).t();                                                       // [N, K]
+        var weight = layer.Weight.to(ScalarType.Float32);
+        for (int k = 0; k < K; k += 64)
+        {
+            var group = weight.narrow(1, k, Math.Min(64, K - k));
+            var step = group.abs().amax([1], keepdim: true) / 127;
+            Assert.True(((kept.narrow(1, k, group.size(1)) - group).abs() <= step * 0.5001).all().item<bool>());
+        }
+        foreach (int M in new[] { 1, 7, 8, 40 })
+        {
+            var x = Random(M, K);
+            Near(nn.functional.linear(x, kept.contiguous()), layer.call(x), Tolerance);
+        }
+    }
+
+    [Theory, InlineData(ScalarType.Float32), InlineData(ScalarType.BFloat16)]
     public void A_weight_that_was_written_to_is_multiplied_by_as_it_is_now(ScalarType type)
     {
         using var inference = no_grad();
