@@ -4,15 +4,18 @@ using static TorchSharp.torch;
 
 namespace ReadTwice.Bench;
 
+/// <summary>Which models are raced, the first against each of the others, and how their weights are kept.</summary>
+public sealed record BenchedModels(IReadOnlyList<string> Shapes, bool BFloat16, Quantization Quantization);
+
 /// <summary>Whole models of random weights: reading a text, and writing token by token.</summary>
 public static class ModelBench
 {
     private const int Written = 32;
 
     /// <summary>Reads texts of several lengths; the first shape against each of the others.</summary>
-    public static IEnumerable<Row> Prefill(IReadOnlyList<string> shapes, bool bf16, IEnumerable<long> lengths, int rounds)
+    public static IEnumerable<Row> Prefill(BenchedModels benched, IEnumerable<long> lengths, int rounds)
     {
-        using var models = new Models(shapes, bf16);
+        using var models = new Models(benched);
         foreach (long T in lengths)
         {
             var contenders = models.All.Select(model => new Contender(model.Name, () => Read(model.Checkpoint, T))).ToList();
@@ -21,9 +24,9 @@ public static class ModelBench
     }
 
     /// <summary>Writes tokens one by one after a short text.</summary>
-    public static IEnumerable<Row> Decode(IReadOnlyList<string> shapes, bool bf16, int rounds)
+    public static IEnumerable<Row> Decode(BenchedModels benched, int rounds)
     {
-        using var models = new Models(shapes, bf16);
+        using var models = new Models(benched);
         var contenders = models.All.Select(model => new Contender(model.Name, () => Write(model.Checkpoint))).ToList();
         foreach (var row in Rows("decode", models, contenders, new() { ["T"] = Written }, rounds)) yield return row;
     }
@@ -53,8 +56,8 @@ public static class ModelBench
 
     private sealed class Models : IDisposable
     {
-        public Models(IReadOnlyList<string> shapes, bool bf16) => All =
-            [.. shapes.Select(shape => (shape, Checkpoint.New(shape, ConfigJson.Parse(Shapes.Config(shape), shape), new ByteTokenizer(), 1, bf16 ? ScalarType.BFloat16 : ScalarType.Float32)))];
+        public Models(BenchedModels benched) => All = [.. benched.Shapes.Select(shape => (shape, Checkpoint.New(
+            shape, ConfigJson.Parse(Shapes.Config(shape), shape), new ByteTokenizer(), 1, benched.BFloat16 ? ScalarType.BFloat16 : ScalarType.Float32, benched.Quantization)))];
 
         public IReadOnlyList<(string Name, Checkpoint Checkpoint)> All { get; }
 

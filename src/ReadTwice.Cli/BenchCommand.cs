@@ -10,11 +10,11 @@ internal static class BenchCommand
 {
     public static Command Make(Terminal terminal)
     {
-        var what = new Argument<string>("WHAT") { Description = "kernels: linear attention against softmax attention. prefill, decode: whole models of random weights." }
-            .AcceptOnlyFromAmong("kernels", "prefill", "decode");
+        var what = new Argument<string>("WHAT") { Description = "kernels: linear attention against softmax attention. products: matrix products with 1 to 2,048 rows. prefill, decode: whole models of random weights." }
+            .AcceptOnlyFromAmong("kernels", "products", "prefill", "decode");
         var lengths = new Option<long[]>("--tokens", "-T")
         {
-            Description = "Lengths to measure.",
+            Description = "Lengths to measure; for products, rows that are multiplied at once.",
             AllowMultipleArgumentsPerToken = true,
             DefaultValueFactory = _ => [512, 2048, 8192],
             HelpName = "N",
@@ -28,25 +28,28 @@ internal static class BenchCommand
             HelpName = "NAME",
         };
         var type = new Option<string>("--dtype") { Description = "What the matrices of models are kept in.", DefaultValueFactory = _ => "f32" }.AcceptOnlyFromAmong("f32", "bf16");
+        var quantize = ModelOptions.MakeQuantize();
         var rounds = new Option<int>("--rounds") { Description = "Samples of each.", DefaultValueFactory = _ => 5, HelpName = "N" };
         var threads = new Option<int>("--threads") { Description = "Processor threads; 0 for one a core.", HelpName = "N" };
         var plot = new Option<string?>("--plot") { Description = "Draw time against length.", HelpName = "F.png|F.svg" };
         var json = new Option<string?>("--json") { Description = "Write machine and rows to this file; without a name, print them.", Arity = ArgumentArity.ZeroOrOne, HelpName = "F" };
         var command = new Command("bench", "Times this project against its peers, in turn in one run: medians, spreads and ratios.")
         {
-            what, lengths, batch, shapes, type, rounds, threads, plot, json,
+            what, lengths, batch, shapes, type, quantize, rounds, threads, plot, json,
         };
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(threads) is > 0 and var n) Libtorch.Threads = n;
             if (parsed.GetValue(lengths)!.FirstOrDefault(T => T < 1) is not 0 and var wrong) throw new ArgumentException($"--tokens has {wrong}; lengths of 1 or more are needed.");
             var asked = parsed.GetValue(lengths)!;
+            var models = new BenchedModels(parsed.GetValue(shapes)!, parsed.GetValue(type) == "bf16", ModelOptions.Quantization(parsed.GetValue(quantize)!));
             var rows = new List<Row>();
             foreach (var row in parsed.GetValue(what) switch
             {
                 "kernels" => KernelBench.Run(asked, parsed.GetValue(batch), parsed.GetValue(rounds)),
-                "prefill" => ModelBench.Prefill(parsed.GetValue(shapes)!, parsed.GetValue(type) == "bf16", asked, parsed.GetValue(rounds)),
-                _ => ModelBench.Decode(parsed.GetValue(shapes)!, parsed.GetValue(type) == "bf16", parsed.GetValue(rounds)),
+                "products" => ProductBench.Run(parsed.GetResult(lengths) is { Implicit: false } ? asked : [1, 128, 512, 2048], parsed.GetValue(rounds)),
+                "prefill" => ModelBench.Prefill(models, asked, parsed.GetValue(rounds)),
+                _ => ModelBench.Decode(models, parsed.GetValue(rounds)),
             })
             {
                 rows.Add(row);

@@ -29,10 +29,11 @@ internal static class EvalCommand
         var predictions = new Option<string?>("--predictions") { Description = "File for every prediction, a line each; with it, an evaluation that was stopped goes on.", HelpName = "FILE" };
         var type = new Option<string>("--dtype") { Description = "What the matrices are kept in.", DefaultValueFactory = _ => "f32" }.AcceptOnlyFromAmong("f32", "bf16");
         var threads = new Option<int>("--threads") { Description = "Processor threads to use; 0 for one a core.", HelpName = "N" };
+        var quantize = ModelOptions.MakeQuantize();
         var padding = PaddingOption.Make();
         var command = new Command("eval", "Scores models on a recall task, reading once and twice, and says how certain the differences are.")
         {
-            task, data, part, models, readings, contexts, limit, result, predictions, type, threads, padding,
+            task, data, part, models, readings, contexts, limit, result, predictions, type, quantize, threads, padding,
         };
         command.SetAction((parsed, cancel) =>
         {
@@ -41,11 +42,12 @@ internal static class EvalCommand
             var examples = Spread(Load(recall, parsed.GetValue(data)!, parsed.GetValue(part)!), parsed.GetValue(limit));
             Condition[] conditions = [.. Conditions(parsed.GetValue(readings)!, parsed.GetValue(contexts)!)];
             var rule = PaddingOption.Read(parsed, padding);
-            using var file = new PredictionFile(parsed.GetValue(predictions), $"{recall.Name} {rule} {Hash(examples)}");
+            string rounded = parsed.GetValue(quantize) is { } to and not "none" ? $" {to}" : "";
+            using var file = new PredictionFile(parsed.GetValue(predictions), $"{recall.Name} {rule} {Hash(examples)}{rounded}");
             var runs = new List<(ModelSummary Model, IReadOnlyList<Prediction> Predictions)>();
             foreach (string name in parsed.GetValue(models) is { Length: > 0 } named ? named : ShippedModels.All)
             {
-                using var checkpoint = ModelOptions.Load(name, parsed.GetValue(type)!);
+                using var checkpoint = ModelOptions.Load(name, parsed.GetValue(type)!, parsed.GetValue(quantize)!);
                 var evaluator = new Evaluator(recall, checkpoint.Model, checkpoint.Tokenizer, rule);
                 var summary = ModelSummary.Of(ShortName(name), checkpoint.Model);
                 runs.Add((summary, Run(terminal, summary, evaluator, examples, conditions, file, cancel)));

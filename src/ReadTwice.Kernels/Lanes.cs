@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace ReadTwice.Kernels;
 
@@ -22,6 +23,12 @@ internal unsafe interface ILanes<TSelf> : IRow<TSelf, TSelf> where TSelf : struc
 
     /// <summary>Keeps the lanes from <paramref name="first"/> on and puts zero into those before, whatever they hold.</summary>
     static abstract TSelf From(TSelf a, int first);
+
+    /// <summary>Count numbers that lie in memory as bfloat16.</summary>
+    static abstract TSelf LoadBFloat16(ushort* from);
+
+    /// <summary>Count whole numbers of one byte.</summary>
+    static abstract TSelf LoadInt8(sbyte* from);
 }
 
 internal readonly unsafe struct Lanes512(Vector512<float> lanes) : ILanes<Lanes512>
@@ -62,6 +69,19 @@ internal readonly unsafe struct Lanes512(Vector512<float> lanes) : ILanes<Lanes5
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 From(Lanes512 a, int first) => new(Vector512.ConditionalSelect(
         Vector512.LessThan(Vector512<int>.Indices, Vector512.Create(first)).AsSingle(), default, a.lanes));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 LoadBFloat16(ushort* from) =>
+        new(Vector512.ShiftLeft(Vector512.WidenLower(Vector256.Load(from).ToVector512Unsafe()), 16).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 LoadInt8(sbyte* from)
+    {
+        var bytes = Vector128.Load(from);
+        return new(Vector512.ConvertToSingle(Avx512F.IsSupported
+            ? Avx512F.ConvertToVector512Int32(bytes)
+            : Vector512.WidenLower(Vector256.WidenLower(bytes.ToVector256Unsafe()).ToVector512Unsafe())));
+    }
 }
 
 internal readonly unsafe struct Lanes256(Vector256<float> lanes) : ILanes<Lanes256>
@@ -102,6 +122,15 @@ internal readonly unsafe struct Lanes256(Vector256<float> lanes) : ILanes<Lanes2
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 From(Lanes256 a, int first) => new(Vector256.ConditionalSelect(
         Vector256.LessThan(Vector256<int>.Indices, Vector256.Create(first)).AsSingle(), default, a.lanes));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 LoadBFloat16(ushort* from) =>
+        new(Vector256.ShiftLeft(Vector256.WidenLower(Vector128.Load(from).ToVector256Unsafe()), 16).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 LoadInt8(sbyte* from) => new(Vector256.ConvertToSingle(Avx2.IsSupported
+        ? Avx2.ConvertToVector256Int32(from)
+        : Vector256.WidenLower(Vector128.WidenLower(Vector128.CreateScalarUnsafe(*(long*)from).AsSByte()).ToVector256Unsafe())));
 }
 
 internal readonly unsafe struct Lanes128(Vector128<float> lanes) : ILanes<Lanes128>
@@ -142,4 +171,12 @@ internal readonly unsafe struct Lanes128(Vector128<float> lanes) : ILanes<Lanes1
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 From(Lanes128 a, int first) => new(Vector128.ConditionalSelect(
         Vector128.LessThan(Vector128<int>.Indices, Vector128.Create(first)).AsSingle(), default, a.lanes));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 LoadBFloat16(ushort* from) => new(Vector128.ShiftLeft(
+        Vector128.WidenLower(Vector128.CreateScalarUnsafe(*(long*)from).AsUInt16()), 16).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 LoadInt8(sbyte* from) => new(Vector128.ConvertToSingle(
+        Vector128.WidenLower(Vector128.WidenLower(Vector128.CreateScalarUnsafe(*(int*)from).AsSByte()))));
 }

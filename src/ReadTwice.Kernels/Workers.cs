@@ -44,6 +44,16 @@ public static class Workers
         job.Failure?.Throw();
     }
 
+    /// <summary>Runs work(0) to work(items - 1) on some threads, each on whichever comes first: one that is held up leaves the rest to the others.</summary>
+    public static void Run(int items, int threads, Action<int> work)
+    {
+        int next = -1;
+        Run(Math.Min(items, threads), _ =>
+        {
+            for (int item; (item = Interlocked.Increment(ref next)) < items;) work(item);
+        });
+    }
+
     private static void Start() =>
         new Thread(Loop) { IsBackground = true, Name = "ReadTwice worker" }.Start();
 

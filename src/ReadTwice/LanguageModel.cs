@@ -45,7 +45,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     private readonly Embedding? positions;
     private readonly ModuleList<SequenceModule> blocks;
     private readonly nn.Module<Tensor, Tensor> norm;
-    private readonly Linear? head;
+    private readonly Linear head;
     private readonly WeightSource source;
 
     /// <summary>Builds a model around its blocks, taking the frame's weights from the same source.</summary>
@@ -64,7 +64,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
         this.blocks = nn.ModuleList([.. blocks]);
         this.norm = norm;
         if (config.Tied) weights.Skip("head.weight");
-        head = config.Tied && !config.HeadBias ? null : new Linear(
+        head = weights.Linear(
             config.Tied ? embedding.Weight : weights.Matrix("head.weight", config.VocabularyRows, config.D),
             config.HeadBias ? weights.Vector("head.bias", config.VocabularyRows) : null);
         RegisterComponents();
@@ -90,6 +90,9 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
 
     /// <summary>The size of the parameters in the types they are kept in, in bytes.</summary>
     public long WeightBytes => parameters().Sum(parameter => parameter.numel() * parameter.element_size());
+
+    /// <summary>The size of the packed copies of weights that products without a gradient are made with, as far as they were made, in bytes.</summary>
+    public long PackedBytes => modules().OfType<Linear>().Sum(layer => layer.PackedBytes);
 
     /// <summary>The parameters under our names, by which a <see cref="CheckpointFamily"/> finds theirs; a tied matrix once.</summary>
     public IReadOnlyList<(string Name, Parameter Parameter)> NamedParameters => source.Made;
@@ -182,7 +185,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     private Tensor Head(Tensor x)
     {
         x = norm.call(x);
-        var logits = head is null ? Ops.Linear(x, embedding.Weight, null) : head.call(x);
+        var logits = head.call(x);
         if (config.LogitScale != 1) logits = logits * config.LogitScale;
         return config.LogitCap == 0 ? logits : (logits / config.LogitCap).tanh() * config.LogitCap;
     }

@@ -11,10 +11,10 @@ internal static class TestModels
     /// <summary>The forms' names, for theories.</summary>
     public static TheoryData<string> Families => [.. Architectures.All.SelectMany(architecture => architecture.Families).Select(family => family.Name)];
 
-    public static Checkpoint Of(string family, int seed = 1)
+    public static Checkpoint Of(string family, int seed = 1, Quantization quantization = Quantization.None)
     {
         var form = Architectures.All.SelectMany(architecture => architecture.Families).Single(each => each.Name == family);
-        var checkpoint = Checkpoint.New(family, ConfigJson.Parse(form.Example, family), new ByteTokenizer(), seed);
+        var checkpoint = Checkpoint.New(family, ConfigJson.Parse(form.Example, family), new ByteTokenizer(), seed, quantization: quantization);
         using var scope = NewDisposeScope();
         using var inference = no_grad();
         foreach (var matrix in checkpoint.Model.parameters().Where(parameter => parameter.dim() >= 2))

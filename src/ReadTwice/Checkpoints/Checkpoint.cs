@@ -12,9 +12,10 @@ public sealed class Checkpoint : IDisposable
     private readonly Lazy<Tokenizer> tokenizer;
 
     private Checkpoint(
-        string folder, ConfigJson config, CheckpointFamily family, CheckpointWeights? weights, ScalarType type, LanguageModel model, Func<Tokenizer> tokenizer)
+        string folder, ConfigJson config, CheckpointFamily family, CheckpointWeights? weights, ScalarType type, Quantization quantization,
+        LanguageModel model, Func<Tokenizer> tokenizer)
     {
-        (Folder, Config, Family, this.weights, Type, Model) = (folder, config, family, weights, type, model);
+        (Folder, Config, Family, this.weights, Type, Quantization, Model) = (folder, config, family, weights, type, quantization, model);
         this.tokenizer = new(tokenizer);
     }
 
@@ -29,6 +30,9 @@ public sealed class Checkpoint : IDisposable
 
     /// <summary>The type its matrices are kept in.</summary>
     public ScalarType Type { get; }
+
+    /// <summary>What the weights of its linear layers are rounded to.</summary>
+    public Quantization Quantization { get; }
 
     /// <summary>The model, owned by the checkpoint.</summary>
     public LanguageModel Model { get; }
@@ -45,8 +49,9 @@ public sealed class Checkpoint : IDisposable
     /// <summary>Loads a checkpoint. Its weights are mapped, not read, where they are stored in the type that is asked for.</summary>
     /// <param name="folder">The folder, or a weight file with config.json beside it.</param>
     /// <param name="type">Float32 or BFloat16, for the matrices; norms, decays and the state are float32 always.</param>
+    /// <param name="quantization">What the weights of linear layers are rounded to when the model reads; it then trains as without.</param>
     /// <exception cref="InvalidDataException">Something in the folder is missing, damaged or does not fit; the message says what.</exception>
-    public static Checkpoint Load(string folder, ScalarType type = ScalarType.Float32)
+    public static Checkpoint Load(string folder, ScalarType type = ScalarType.Float32, Quantization quantization = Quantization.None)
     {
         if (type is not (ScalarType.Float32 or ScalarType.BFloat16))
             throw new ArgumentException($"A model is kept in float32 or bfloat16, not {type}: half precision is slow and inexact on a processor.");
@@ -60,9 +65,9 @@ public sealed class Checkpoint : IDisposable
             var config = ReadConfig(folder);
             var family = Architectures.FamilyOf(config, [.. files.Tensors.Keys]);
             weights = new(files, config, family, type);
-            var model = family.Build(config, new(weights));
+            var model = family.Build(config, new(weights, quantization));
             model.eval();
-            return new(folder, config, family, weights, type, model, () => HfTokenizer.FromFolder(folder));
+            return new(folder, config, family, weights, type, quantization, model, () => HfTokenizer.FromFolder(folder));
         }
         catch
         {
@@ -78,13 +83,15 @@ public sealed class Checkpoint : IDisposable
     /// <param name="tokenizer">Its tokenizer.</param>
     /// <param name="seed">The same seed gives the same weights.</param>
     /// <param name="type">Float32 or BFloat16, for the matrices.</param>
-    public static Checkpoint New(string name, ConfigJson config, Tokenizer tokenizer, int seed, ScalarType type = ScalarType.Float32)
+    /// <param name="quantization">What the weights of linear layers are rounded to when the model reads.</param>
+    public static Checkpoint New(
+        string name, ConfigJson config, Tokenizer tokenizer, int seed, ScalarType type = ScalarType.Float32, Quantization quantization = Quantization.None)
     {
         Libtorch.Require();
         var family = Architectures.FamilyOf(config, []);
-        var model = family.Build(config, new(new FreshWeights(config, seed, type)));
+        var model = family.Build(config, new(new FreshWeights(config, seed, type), quantization));
         model.eval();
-        return new(name, config, family, null, type, model, () => tokenizer);
+        return new(name, config, family, null, type, quantization, model, () => tokenizer);
     }
 
     /// <inheritdoc/>

@@ -5,8 +5,9 @@ using System.Runtime.InteropServices;
 namespace ReadTwice.Checkpoints;
 
 /// <summary>A file mapped read-only into memory, so that weights are neither read nor copied before they are used.</summary>
-internal sealed unsafe class MappedFile : IDisposable
+internal sealed unsafe partial class MappedFile : IDisposable
 {
+    private static readonly List<MappedFile> open = [];
     private readonly MemoryMappedFile file;
     private readonly MemoryMappedViewAccessor view;
     private readonly List<nint> copies = [];
@@ -25,6 +26,7 @@ internal sealed unsafe class MappedFile : IDisposable
         byte* start = null;
         view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
         Data = start + view.PointerOffset;
+        lock (open) open.Add(this);
     }
 
     public string Path { get; }
@@ -60,15 +62,34 @@ internal sealed unsafe class MappedFile : IDisposable
         return copy;
     }
 
+    /// <summary>Lets the system take back the memory of bytes of a mapped file until they are read again; of others nothing.</summary>
+    public static void Release(byte* start, long length)
+    {
+        if (!OperatingSystem.IsLinux()) return;
+        const int DontNeed = 4;
+        long page = Environment.SystemPageSize;
+        lock (open)
+        {
+            // Elsewhere than in a file this advice would lose what the memory holds.
+            if (!open.Exists(file => start >= file.Data && start + length <= file.Data + file.Length)) return;
+            long first = ((long)start + page - 1) / page * page, end = ((long)start + length) / page * page;
+            if (end > first) _ = Advise((void*)first, (nuint)(end - first), DontNeed);
+        }
+    }
+
     public InvalidDataException Bad(string what) => new($"{Name}: {what}.");
 
     public void Dispose()
     {
         if (disposed) return;
         disposed = true;
+        lock (open) open.Remove(this);
         foreach (nint copy in copies) NativeMemory.AlignedFree((void*)copy);
         view.SafeMemoryMappedViewHandle.ReleasePointer();
         view.Dispose();
         file.Dispose();
     }
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int Advise(void* address, nuint length, int advice);
 }

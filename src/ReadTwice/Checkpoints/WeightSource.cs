@@ -12,17 +12,19 @@ namespace ReadTwice.Checkpoints;
 public sealed class WeightSource : IDisposable
 {
     private readonly IWeights weights;
+    private readonly Quantization quantization;
     private readonly string prefix;
 
     private readonly (string Ours, string Here)[] aliases;
     private readonly List<(string Name, Parameter Parameter)> made;
 
-    internal WeightSource(IWeights weights) : this(weights, "", [], [])
+    internal WeightSource(IWeights weights, Quantization quantization = Quantization.None) : this(weights, quantization, "", [], [])
     {
     }
 
-    private WeightSource(IWeights weights, string prefix, (string Ours, string Here)[] aliases, List<(string, Parameter)> made) =>
-        (this.weights, this.prefix, this.aliases, this.made) = (weights, prefix, aliases, made);
+    private WeightSource(
+        IWeights weights, Quantization quantization, string prefix, (string Ours, string Here)[] aliases, List<(string, Parameter)> made) =>
+        (this.weights, this.quantization, this.prefix, this.aliases, this.made) = (weights, quantization, prefix, aliases, made);
 
     /// <summary>Every parameter that was taken from the source, whatever part of the model took it, under its name in the source.</summary>
     public IReadOnlyList<(string Name, Parameter Parameter)> Made => made;
@@ -31,10 +33,10 @@ public sealed class WeightSource : IDisposable
     public string Hash => weights.Hash;
 
     /// <summary>The same source, seen from a part of the model.</summary>
-    public WeightSource In(string part) => new(weights, $"{Full(part)}.", [], made);
+    public WeightSource In(string part) => new(weights, quantization, $"{Full(part)}.", [], made);
 
     /// <summary>The same source, where some parts go by another name: a layer that several formats share.</summary>
-    public WeightSource As(params (string Ours, string Here)[] names) => new(weights, prefix, names, made);
+    public WeightSource As(params (string Ours, string Here)[] names) => new(weights, quantization, prefix, names, made);
 
     /// <summary>Whether the source has this parameter; fresh weights have none, so a config must say what exists.</summary>
     public bool Has(string name) => weights.ShapeOf(Full(name)) is not null;
@@ -57,8 +59,11 @@ public sealed class WeightSource : IDisposable
     public Parameter Tensor(string name, long[] shape, Init? init = null) => Make(name, shape, init ?? Init.Normal(0.02), ofProducts: false);
 
     /// <summary>A linear layer of weight [outputs, inputs].</summary>
-    public Linear Linear(string name, long inputs, long outputs, bool bias = false, Init? init = null) => new(
+    public Linear Linear(string name, long inputs, long outputs, bool bias = false, Init? init = null) => Linear(
         Matrix($"{name}.weight", outputs, inputs, init), bias ? Vector($"{name}.bias", outputs) : null);
+
+    /// <summary>A linear layer of parameters that were taken before, quantized as the source's layers are.</summary>
+    public Linear Linear(Parameter weight, Parameter? bias) => new(weight, bias, quantization);
 
     /// <summary>A table of rows, [rows, columns].</summary>
     public Embedding Embedding(string name, long rows, long columns) => new(Matrix($"{name}.weight", rows, columns));

@@ -1,3 +1,4 @@
+using ReadTwice.Checkpoints;
 using TorchSharp;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
@@ -5,15 +6,23 @@ using static TorchSharp.torch;
 namespace ReadTwice.Layers;
 
 /// <summary>y = x Wᵀ + b.</summary>
-/// <remarks>x [.., inputs] and y [.., outputs] are float32; the weight [outputs, inputs] may be bfloat16, and then the product is.</remarks>
+/// <remarks>
+/// x [.., inputs] and y [.., outputs] are float32; the weight [outputs, inputs] may be bfloat16, and then products with many rows
+/// are. While not in training, products without a gradient are made with a packed copy of the weight that the layer owns.
+/// </remarks>
 public sealed class Linear : nn.Module<Tensor, Tensor>
 {
     private readonly Parameter weight;
     private readonly Parameter? bias;
+    private readonly PackedWeight packed;
 
     /// <summary>Takes over a weight [outputs, inputs] and a bias [outputs].</summary>
-    public Linear(Parameter weight, Parameter? bias = null) : base(nameof(Linear))
+    /// <param name="weight">The weight.</param>
+    /// <param name="bias">The bias; null for none.</param>
+    /// <param name="quantization">What the packed copy is rounded to.</param>
+    public Linear(Parameter weight, Parameter? bias = null, Quantization quantization = Quantization.None) : base(nameof(Linear))
     {
+        packed = new(quantization);
         this.weight = weight;
         this.bias = bias;
         RegisterComponents();
@@ -22,8 +31,18 @@ public sealed class Linear : nn.Module<Tensor, Tensor>
     /// <summary>The weight, [outputs, inputs].</summary>
     public Tensor Weight => weight;
 
+    /// <summary>The size of the packed copy of the weight, in bytes; 0 where none was made.</summary>
+    public long PackedBytes => packed.Bytes;
+
     /// <inheritdoc/>
-    public override Tensor forward(Tensor x) => Ops.Linear(x, weight, bias);
+    public override Tensor forward(Tensor x) => training ? Ops.Linear(x, weight, bias) : Ops.Linear(x, weight, bias, packed);
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        base.Dispose(disposing);
+        if (disposing) packed.Dispose();
+    }
 }
 
 /// <summary>Rows of a table, chosen by index: [..] -> [.., D], float32.</summary>

@@ -27,7 +27,7 @@ public sealed class LowRank : nn.Module<Tensor, Tensor>
         R = weights.SizeOf($"{down}.weight", 0, R);
         this.down = weights.Linear(down, inputs, R);
         this.activation = activation;
-        this.up = new(weights.Matrix($"{up}.weight", outputs, R), bias is null ? null : weights.Vector($"{up}.bias", outputs, bias));
+        this.up = weights.Linear(weights.Matrix($"{up}.weight", outputs, R), bias is null ? null : weights.Vector($"{up}.bias", outputs, bias));
         RegisterComponents();
     }
 

@@ -8,6 +8,8 @@ namespace ReadTwice.Native;
 /// <summary>Tensors over memory that is already there, and the memory of tensors: no copies in either direction.</summary>
 internal static unsafe partial class TensorMemory
 {
+    private static bool countsVersions = true;
+
     /// <summary>The first element of a tensor. Keep the tensor alive while it is used; take its strides with it.</summary>
     public static float* Pointer(Tensor tensor) => (float*)Data(tensor.Handle);
 
@@ -30,6 +32,22 @@ internal static unsafe partial class TensorMemory
 
     /// <summary>A part of a contiguous tensor's bytes. Keep the tensor alive while they are used.</summary>
     public static ReadOnlySpan<byte> Bytes(Tensor tensor, long offset, int length) => new((byte*)Data(tensor.Handle) + offset, length);
+
+    /// <summary>How often a tensor was written to, through whichever of its views; null where libtorch does not tell.</summary>
+    /// <remarks>Only Linux and macOS name the functions so, and tensors made in inference mode do not count.</remarks>
+    public static long? Version(Tensor tensor)
+    {
+        if (!countsVersions) return null;
+        try
+        {
+            return IsInference(tensor.Handle) ? null : VersionOf(tensor.Handle);
+        }
+        catch (EntryPointNotFoundException)
+        {
+            countsVersions = false;
+            return null;
+        }
+    }
 
     /// <summary>A contiguous tensor, to be written from where it lies.</summary>
     public static TensorToWrite ToWrite(string name, Tensor tensor) =>
@@ -65,6 +83,13 @@ internal static unsafe partial class TensorMemory
         ScalarType.Bool => StoredType.Bool,
         _ => throw new ArgumentException($"A tensor of {type} cannot be stored; convert it first."),
     };
+
+    [LibraryImport("torch_cpu", EntryPoint = "_ZNK2at10TensorBase8_versionEv")]
+    private static partial long VersionOf(nint tensor);
+
+    [LibraryImport("torch_cpu", EntryPoint = "_ZN2at4_ops12is_inference4callERKNS_6TensorE")]
+    [return: MarshalAs(UnmanagedType.U1)]
+    private static partial bool IsInference(nint tensor);
 
     [LibraryImport("LibTorchSharp", EntryPoint = "THSTensor_data")]
     private static partial nint Data(nint tensor);

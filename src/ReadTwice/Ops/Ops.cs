@@ -6,16 +6,6 @@ namespace ReadTwice;
 /// <summary>What models compute with: the one place that picks between libtorch's operators and kernels of our own.</summary>
 public static partial class Ops
 {
-    /// <summary>x Wᵀ + b in the type of W: x [.., inputs] float32 -> [.., outputs] float32.</summary>
-    public static Tensor Linear(Tensor x, Tensor weight, Tensor? bias)
-    {
-        if (weight.dtype == ScalarType.Float32) return nn.functional.linear(x, weight, bias);
-        using var scope = NewDisposeScope();
-        var y = nn.functional.linear(x.to(weight.dtype), weight).to(ScalarType.Float32);
-        if (bias is not null) y = y.add_(bias);
-        return y.MoveToOuterDisposeScope();
-    }
-
     /// <summary>Softmax attention of T queries over the keys up to each of them.</summary>
     /// <param name="q">Queries, [B, H, T, E]; the first stands at <paramref name="position"/>.</param>
     /// <param name="k">Keys, [B, KeyHeads, N, E]; the last stands where the last query does.</param>

@@ -68,6 +68,24 @@ public sealed class CommandLineTests : IDisposable
         Assert.Equal(0, info.GetProperty("state_bytes_per_token").GetInt64());
         Assert.Empty(info.GetProperty("unused_tensors").EnumerateArray());
         Assert.Contains("state", CommandLine.Run("info", Path.Combine(AppContext.BaseDirectory, "Golden", "jrt")).Out);
+        Assert.Equal(JsonValueKind.Null, info.GetProperty("quantized").ValueKind);
+    }
+
+    [Fact]
+    public void Info_tells_what_rounding_costs()
+    {
+        string model = Path.Combine(AppContext.BaseDirectory, "models", "fda-jrt");
+        using var folder = new TemporaryFolder();
+        string text = folder.File("text.txt");
+        File.WriteAllText(text, "510(k) Number: K123456. The device is a catheter for single use; its predicate is K000001.");
+        var rounding = CommandLine.Run("info", model, "--quantize", "int8", "--text", text, "--json").Json.GetProperty("quantized");
+        double loss = rounding.GetProperty("loss").GetDouble(), before = rounding.GetProperty("loss_before").GetDouble();
+        Assert.InRange(before, 0.1, 12);
+        Assert.InRange(Math.Abs(loss - before), 1e-7, 0.05);
+        Assert.Equal(loss - before, rounding.GetProperty("change").GetDouble(), 1e-12);
+        Assert.InRange(rounding.GetProperty("bytes").GetInt64(), 1, rounding.GetProperty("bytes_before").GetInt64() / 2);
+        Assert.Contains("wrote itself", CommandLine.Run("info", model, "--quantize", "int8").Out);
+        CommandLine.Fails(CommandLine.Run("info", model, "--text", text), "--quantize int8");
     }
 
     [Fact]

@@ -18,6 +18,21 @@ public class WorkersTests
         }
     }
 
+    [Theory, InlineData(0), InlineData(1), InlineData(3), InlineData(40)]
+    public void Every_item_runs_once_on_as_many_threads_as_were_given(int items)
+    {
+        const int Threads = 3;
+        var runs = new int[items];
+        var seen = new System.Collections.Concurrent.ConcurrentDictionary<int, bool>();
+        Workers.Run(items, Threads, item =>
+        {
+            seen[Environment.CurrentManagedThreadId] = true;
+            Interlocked.Increment(ref runs[item]);
+        });
+        Assert.All(runs, count => Assert.Equal(1, count));
+        Assert.InRange(seen.Count, Math.Min(1, items), Threads);
+    }
+
     [Fact]
     public void Parts_run_at_the_same_time()
     {
