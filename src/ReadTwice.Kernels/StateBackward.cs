@@ -71,27 +71,32 @@ internal static unsafe class StateBackward<L> where L : struct, ILanes<L>
     }
 
     /// <summary>A token's gradients, and that of the state before it in place of that of the state after it.</summary>
+    /// <remarks>Two passes, as what one alone needs does not fit the registers.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Back<R>(in Token token, float* before, float* G, int K, nint width) where R : struct, IRow<R, L>
     {
-        float* after = before + K * width;
+        float* r = token.R, k = token.K, b = token.B, dk = token.DK, db = token.DB;
         R v = R.Load(token.V), y = R.Load(token.Y), dO = R.Load(token.DO), dv = default, e = default;
         for (nint i = 0; i < K; i++)
         {
-            R g = R.MultiplyAdd(L.Create(token.R[i]), dO, R.Load(G + i * width)), s = R.Load(before + i * width);
+            R g = R.MultiplyAdd(L.Create(r[i]), dO, R.Load(G + i * width));
             g.Store(G + i * width);
-            dv = R.MultiplyAdd(L.Create(token.K[i]), g, dv);
-            e = R.MultiplyAdd(L.Create(token.B[i]), g, e);
-            token.DR[i] += L.Sum(R.Dot(R.Load(after + i * width), dO));
-            token.DK[i] += L.Sum(R.Dot(g, v));
-            token.DB[i] += L.Sum(R.Dot(g, y));
-            token.DD[i * token.DecayRow] += L.Sum(R.Dot(g, s));
+            dv = R.MultiplyAdd(L.Create(k[i]), g, dv);
+            e = R.MultiplyAdd(L.Create(b[i]), g, e);
+            dk[i] += L.Sum(R.Dot(g, v));
+            db[i] += L.Sum(R.Dot(g, y));
         }
         dv.Store(token.DV);
+
+        float* after = before + K * width, a = token.A, d = token.D, dr = token.DR, da = token.DA, dd = token.DD;
+        nint next = token.DecayRow;
         for (nint i = 0; i < K; i++)
         {
-            token.DA[i] += L.Sum(R.Dot(R.Load(before + i * width), e));
-            R.MultiplyAdd(L.Create(token.A[i]), e, R.Scale(L.Create(token.D[i * token.DecayRow]), R.Load(G + i * width))).Store(G + i * width);
+            R g = R.Load(G + i * width), s = R.Load(before + i * width);
+            dr[i] += L.Sum(R.Dot(R.Load(after + i * width), dO));
+            da[i] += L.Sum(R.Dot(s, e));
+            dd[i * next] += L.Sum(R.Dot(g, s));
+            R.MultiplyAdd(L.Create(a[i]), e, R.Scale(L.Create(d[i * next]), g)).Store(G + i * width);
         }
     }
 
