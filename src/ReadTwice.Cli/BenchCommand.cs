@@ -10,8 +10,8 @@ internal static class BenchCommand
 {
     public static Command Make(Terminal terminal)
     {
-        var what = new Argument<string>("WHAT") { Description = "kernels: linear attention against softmax attention. recurrences: theirs against torch operators. prefill, decode: whole models of random weights." }
-            .AcceptOnlyFromAmong("kernels", "recurrences", "prefill", "decode");
+        var what = new Argument<string>("WHAT") { Description = "kernels: linear attention against softmax attention. recurrences: theirs against torch operators. blocks: what stands around the matrix products against libtorch. prefill, decode: whole models of random weights." }
+            .AcceptOnlyFromAmong("kernels", "recurrences", "blocks", "prefill", "decode");
         var lengths = new Option<long[]>("--tokens", "-T")
         {
             Description = "Lengths to measure.",
@@ -46,6 +46,7 @@ internal static class BenchCommand
             {
                 "kernels" => KernelBench.Run(asked, parsed.GetValue(batch), parsed.GetValue(rounds)),
                 "recurrences" => RecurrenceBench.Run(asked, parsed.GetValue(rounds)),
+                "blocks" => BlockBench.Run(asked, parsed.GetValue(rounds)),
                 "prefill" => ModelBench.Prefill(parsed.GetValue(shapes)!, parsed.GetValue(type) == "bf16", asked, parsed.GetValue(rounds)),
                 _ => ModelBench.Decode(parsed.GetValue(shapes)!, parsed.GetValue(type) == "bf16", parsed.GetValue(rounds)),
             })

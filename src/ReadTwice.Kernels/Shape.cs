@@ -13,4 +13,14 @@ public static class Shape
         if (values.Length != need)
             throw new ArgumentException($"{name} holds {values.Length} values; [{string.Join(", ", sizes.ToArray())}] needs {need}.", name);
     }
+
+    /// <summary>Throws where <paramref name="values"/> are not rows of some columns, each of which starts so many numbers after the last.</summary>
+    /// <exception cref="ArgumentException">The span ends elsewhere than its last row does, or rows overlap.</exception>
+    public static void RequireRows(
+        In values, long rows, int columns, int stride, [System.Runtime.CompilerServices.CallerArgumentExpression(nameof(values))] string name = "")
+    {
+        long need = (rows - 1) * stride + columns;
+        if (stride < columns || values.Length != need)
+            throw new ArgumentException($"{name} holds {values.Length} values; {rows} rows of {columns}, {stride} apart, need {need}, and must not overlap.", name);
+    }
 }

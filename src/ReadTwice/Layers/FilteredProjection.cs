@@ -13,7 +13,6 @@ public sealed class FilteredProjection : nn.Module<Tensor, Pass, Tensor>
 {
     private readonly Linear proj;
     private readonly ShortConvolution? conv1d;
-    private readonly Func<Tensor, Tensor>? activation;
     private readonly string state;
 
     /// <summary>Takes {name}_proj and, with taps, {name}_conv1d from the source.</summary>
@@ -27,8 +26,7 @@ public sealed class FilteredProjection : nn.Module<Tensor, Pass, Tensor>
     {
         state = $"conv_{name}";
         proj = weights.Linear($"{name}_proj", D, width);
-        if (taps != 0) conv1d = new(weights.In($"{name}_conv1d"), width, taps, weights.Has($"{name}_conv1d.bias"));
-        if (activation is not null) this.activation = Activation.Named(activation);
+        if (taps != 0) conv1d = new(weights.In($"{name}_conv1d"), width, taps, weights.Has($"{name}_conv1d.bias"), activation);
         RegisterComponents();
     }
 
@@ -46,6 +44,6 @@ public sealed class FilteredProjection : nn.Module<Tensor, Pass, Tensor>
         if (conv1d is null) return y.MoveToOuterDisposeScope();
         if (pass.Mask is { } mask) y = y * mask.unsqueeze(-1);
         (y, pass.State[state]) = conv1d.Read(y, pass.State[state]);
-        return (activation is null ? y.alias() : activation(y)).MoveToOuterDisposeScope();
+        return y.MoveToOuterDisposeScope();
     }
 }

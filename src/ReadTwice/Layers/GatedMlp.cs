@@ -11,7 +11,7 @@ public static class Activation
     /// <exception cref="InvalidDataException">The name is not known.</exception>
     public static Func<Tensor, Tensor> Named(string name) => name switch
     {
-        "silu" or "swish" or "swiglu" => x => nn.functional.silu(x),
+        _ when IsSilu(name) => x => nn.functional.silu(x),
         "gelu" or "geglu" => x => nn.functional.gelu(x),
         "gelu_new" or "gelu_fast" or "gelu_approx" or "gelu_pytorch_tanh" => GeluTanh,
         "relu" => x => nn.functional.relu(x),
@@ -21,6 +21,22 @@ public static class Activation
         _ => throw new InvalidDataException(
             $"config.json: the activation \"{name}\" is not known. Known: silu, swish, gelu, gelu_new, gelu_fast, gelu_approx, gelu_pytorch_tanh, relu, sqrelu, relu2, sigmoid, tanh, swiglu, geglu, glu."),
     };
+
+    /// <summary>a ⊙ act(g), where act is the function of this name.</summary>
+    /// <exception cref="InvalidDataException">The name is not known.</exception>
+    public static Func<Tensor, Tensor, Tensor> Gate(string name)
+    {
+        if (IsSilu(name)) return Ops.SwiGlu;
+        var activation = Named(name);
+        return (a, g) =>
+        {
+            using var scope = NewDisposeScope();
+            return (a * activation(g)).MoveToOuterDisposeScope();
+        };
+    }
+
+    /// <summary>Whether it is SiLU that goes under this name.</summary>
+    public static bool IsSilu(string? name) => name is "silu" or "swish" or "swiglu";
 
     private static Tensor GeluTanh(Tensor x)
     {
@@ -35,7 +51,7 @@ public sealed class GatedMlp : nn.Module<Tensor, Tensor>
     private readonly Linear gate;
     private readonly Linear up;
     private readonly Linear down;
-    private readonly Func<Tensor, Tensor> activation;
+    private readonly Func<Tensor, Tensor, Tensor> gated;
 
     /// <summary>An MLP of one width between, with a matrix each for gate, up and down.</summary>
     public GatedMlp(WeightSource weights, long D, long width, string activation, bool bias = false) : base(nameof(GatedMlp))
@@ -43,7 +59,7 @@ public sealed class GatedMlp : nn.Module<Tensor, Tensor>
         gate = weights.Linear(nameof(gate), D, width, bias);
         up = weights.Linear(nameof(up), D, width, bias);
         down = weights.Linear(nameof(down), width, D, bias);
-        this.activation = Activation.Named(activation);
+        gated = Activation.Gate(activation);
         RegisterComponents();
     }
 
@@ -51,7 +67,7 @@ public sealed class GatedMlp : nn.Module<Tensor, Tensor>
     public override Tensor forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        return down.call(activation(gate.call(x)) * up.call(x)).MoveToOuterDisposeScope();
+        return down.call(gated(up.call(x), gate.call(x))).MoveToOuterDisposeScope();
     }
 }
 
@@ -60,14 +76,14 @@ public sealed class FusedGatedMlp : nn.Module<Tensor, Tensor>
 {
     private readonly Linear fc1;
     private readonly Linear fc2;
-    private readonly Func<Tensor, Tensor> activation;
+    private readonly Func<Tensor, Tensor, Tensor> gated;
 
     /// <summary>An MLP of one width between.</summary>
     public FusedGatedMlp(WeightSource weights, long D, long width, string activation, bool bias1 = false, bool bias2 = false) : base(nameof(FusedGatedMlp))
     {
         fc1 = weights.Linear(nameof(fc1), D, 2 * width, bias1);
         fc2 = weights.Linear(nameof(fc2), width, D, bias2);
-        this.activation = Activation.Named(activation);
+        gated = Activation.Gate(activation);
         RegisterComponents();
     }
 
@@ -76,7 +92,7 @@ public sealed class FusedGatedMlp : nn.Module<Tensor, Tensor>
     {
         using var scope = NewDisposeScope();
         var halves = fc1.call(x).chunk(2, -1);
-        return fc2.call(halves[0] * activation(halves[1])).MoveToOuterDisposeScope();
+        return fc2.call(gated(halves[0], halves[1])).MoveToOuterDisposeScope();
     }
 }
 

@@ -24,15 +24,10 @@ public sealed class RmsNorm : nn.Module<Tensor, Tensor>
     }
 
     /// <inheritdoc/>
-    public override Tensor forward(Tensor x)
-    {
-        using var scope = NewDisposeScope();
-        var y = groups == 1 ? x : x.unflatten(x.dim() - 1, [groups, x.size(-1) / groups]);
-        y = y * (y.square().mean([-1], keepdim: true) + epsilon).rsqrt();
-        if (groups > 1) y = y.flatten(-2);
-        if (weight is not null) y = y * (offset == 0 ? weight : weight + offset);
-        return y.MoveToOuterDisposeScope();
-    }
+    public override Tensor forward(Tensor x) => Ops.RmsNorm(x, weight, epsilon, groups, offset);
+
+    /// <summary>The sum of two, and that sum normalised.</summary>
+    public (Tensor Sum, Tensor Normalised) OfSum(Tensor x, Tensor added) => Ops.RmsNormOfSum(x, added, weight, epsilon, groups, offset);
 }
 
 /// <summary>(x - mean) / √(variance + ε) · w + b over the last axis.</summary>

@@ -32,8 +32,16 @@ public sealed class ResidualBlock(
     public override Tensor forward(Tensor x, Pass pass)
     {
         using var scope = NewDisposeScope();
-        x = x + mixer.call(norm.call(x), pass);
-        if (mlp is not null) x = x + mlp.call(norm2!.call(x));
-        return x.MoveToOuterDisposeScope();
+        var mixed = mixer.call(norm.call(x), pass);
+        if (mlp is null) return (x + mixed).MoveToOuterDisposeScope();
+        var (sum, normalised) = Add(x, mixed);
+        return (sum + mlp.call(normalised)).MoveToOuterDisposeScope();
+    }
+
+    private (Tensor Sum, Tensor Normalised) Add(Tensor x, Tensor mixed)
+    {
+        if (norm2 is RmsNorm fused) return fused.OfSum(x, mixed);
+        var sum = x + mixed;
+        return (sum, norm2!.call(sum));
     }
 }

@@ -1,4 +1,5 @@
 using ReadTwice.Checkpoints;
+using ReadTwice.Native;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -39,18 +40,27 @@ public sealed class Rotary
     /// <summary>Turns x [B, H, T, E], whose first token stands at this position.</summary>
     public Tensor Apply(Tensor x, long position)
     {
-        if (n == 0) return x.alias();
         using var scope = NewDisposeScope();
-        long half = (n + 1) / 2, T = x.size(2);
-        if (2 * half > x.size(3)) throw new InvalidDataException($"config.json: rotary embedding would turn {2 * half} channels of a head that has {x.size(3)}.");
+        return (Turns(position, x.size(2), x.size(3))?.Apply(x) ?? x.alias()).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>How T tokens, of which the first stands at this position, are turned; null where they are not.</summary>
+    /// <exception cref="InvalidDataException">A head of this width has too few channels.</exception>
+    public Turns? Turns(long position, long T, long width)
+    {
+        if (n == 0) return null;
+        long half = (n + 1) / 2;
+        if (2 * half > width) throw new InvalidDataException($"config.json: rotary embedding would turn {2 * half} channels of a head that has {width}.");
         double[] inverse = Frequencies(position + T);
-        var angle = arange(position, position + T).to(ScalarType.Float64).unsqueeze(1) * tensor(inverse);   // [T, half]
-        var cos = (angle.cos() * attention).to(ScalarType.Float32);
-        var sin = (angle.sin() * attention).to(ScalarType.Float32);
-        var a = x.narrow(3, 0, half);
-        var b = x.narrow(3, half, half);
-        var rest = x.narrow(3, 2 * half, x.size(3) - 2 * half);
-        return cat([a * cos - b * sin, b * cos + a * sin, rest], 3).MoveToOuterDisposeScope();
+        var (cos, sin) = (empty(T, half), empty(T, half));
+        Span<float> toCos = TensorMemory.Span(cos), toSin = TensorMemory.Span(sin);
+        for (int t = 0, at = 0; t < T; t++)
+            foreach (double frequency in inverse)
+            {
+                var (s, c) = Math.SinCos((position + t) * frequency);
+                (toCos[at], toSin[at++]) = ((float)(c * attention), (float)(s * attention));
+            }
+        return new(cos, sin);
     }
 
     private double[] Frequencies(long length)

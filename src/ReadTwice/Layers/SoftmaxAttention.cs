@@ -67,46 +67,8 @@ public sealed class SlidingWindow(AttentionConfig config, Rotary rotary, long W)
     public Tensor Read(Tensor q, Tensor k, Tensor v, Pass pass)
     {
         using var scope = NewDisposeScope();
-        long T = q.size(1), past = Math.Min(W, pass.Position);
-        var queries = rotary.Apply(Heads(q, config.H), pass.Position);
-        var keys = cat([Past(pass.State["key"], pass.Position), rotary.Apply(Heads(k, config.KeyHeads), pass.Position)], 2);
-        var values = cat([Past(pass.State["value"], pass.Position), Heads(v, config.KeyHeads)], 2);
-        var starts = config.Starts(pass);
-
-        // A block of queries sees its own keys and the W before them, so no block meets more than 2 W keys.
-        long block = Math.Max(W, 64);
-        var pieces = new List<Tensor>();
-        for (long i = 0; i < T; i += block)
-        {
-            long n = Math.Min(block, T - i), from = Math.Max(0, past + i - W);
-            pieces.Add(Ops.CausalAttention(
-                queries.narrow(2, i, n), keys.narrow(2, from, past + i + n - from), values.narrow(2, from, past + i + n - from),
-                config.Scale, pass.Position + i, starts, W));
-        }
-
-        pass.State["key"] = Ring(keys, pass.Position + T);
-        pass.State["value"] = Ring(values, pass.Position + T);
-        return cat(pieces, 2).transpose(1, 2).flatten(2).MoveToOuterDisposeScope();
+        (var o, pass.State["key"], pass.State["value"]) = Ops.SlidingWindowAttention(
+            q, k, v, pass.State["key"], pass.State["value"], config.Scale, pass.Position, rotary.Turns(pass.Position, q.size(1), config.E), config.Starts(pass));
+        return o.MoveToOuterDisposeScope();
     }
-
-    /// <summary>The keys or values of the last tokens, oldest first: [B, KeyHeads, min(W, position), E].</summary>
-    public Tensor Past(Tensor ring, long position)
-    {
-        using var scope = NewDisposeScope();
-        return (position < W ? ring.narrow(2, 0, position) : ring.roll(-Slot(position), 2)).alias().MoveToOuterDisposeScope();
-    }
-
-    // The newest W of what is at hand, laid so that position p is in slot p mod W.
-    private Tensor Ring(Tensor ordered, long position)
-    {
-        long n = Math.Min(W, position);
-        var newest = ordered.narrow(2, ordered.size(2) - n, n);
-        return n < W
-            ? nn.functional.pad(newest, [0, 0, 0, W - n])
-            : newest.roll(Slot(position), 2);
-    }
-
-    private long Slot(long position) => W == 0 ? 0 : position % W;   // an empty ring has none
-
-    private Tensor Heads(Tensor x, long heads) => x.unflatten(2, [heads, config.E]).transpose(1, 2);   // [B, heads, T, E]
 }

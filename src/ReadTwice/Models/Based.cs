@@ -53,7 +53,7 @@ public sealed class TaylorLinearAttention(TaylorAttentionConfig config, WeightSo
 public sealed class GatedConvolution(WeightSource weights, long D, long I, long taps, bool bias) : SequenceMixer
 {
     private readonly Linear input = weights.Linear(nameof(input), D, 2 * I, bias);
-    private readonly ShortConvolution conv = new(weights.In(nameof(conv)), I, taps, weights.Has("conv.bias"));
+    private readonly ShortConvolution conv = new(weights.In(nameof(conv)), I, taps, weights.Has("conv.bias"), "silu");
     private readonly Linear output = weights.Linear(nameof(output), I, D, bias);
 
     /// <inheritdoc/>
@@ -65,7 +65,7 @@ public sealed class GatedConvolution(WeightSource weights, long D, long I, long 
         using var scope = NewDisposeScope();
         var halves = input.call(x).chunk(2, -1);
         var u = pass.MaskUnlessPublished is { } mask ? halves[0] * mask.unsqueeze(-1) : halves[0];
-        (var y, pass.State["conv"]) = conv.Read(u, pass.State["conv"]);
-        return output.call(nn.functional.silu(y) * halves[1]).MoveToOuterDisposeScope();
+        (var y, pass.State["conv"]) = conv.Read(u, pass.State["conv"], halves[1]);
+        return output.call(y).MoveToOuterDisposeScope();
     }
 }

@@ -77,7 +77,7 @@ public sealed class DeltaNetMixer : SequenceMixer
         var b = beta is null ? ones(x.size(0), x.size(1), H) * largest : beta.call(x).sigmoid() * largest;
         (var o, pass.State["recurrent"]) = Ops.DeltaRule(q, k, v, b, null, pass.State["recurrent"], Math.Pow(K, -0.5));
         o = norm.call(o).flatten(2);
-        if (gate is not null) o = o * nn.functional.silu(gate.call(x));
+        if (gate is not null) o = Ops.SwiGlu(o, gate.call(x));
         return output.call(o).MoveToOuterDisposeScope();
     }
 

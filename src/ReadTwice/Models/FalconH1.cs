@@ -48,7 +48,7 @@ public sealed class ScaledMlp : nn.Module<Tensor, Tensor>
     private readonly Linear gate;
     private readonly Linear up;
     private readonly Linear down;
-    private readonly Func<Tensor, Tensor> activation;
+    private readonly Func<Tensor, Tensor, Tensor> gated;
     private readonly double gateFactor;
     private readonly double downFactor;
 
@@ -58,7 +58,7 @@ public sealed class ScaledMlp : nn.Module<Tensor, Tensor>
         gate = weights.Linear("gate_proj", D, width, bias);
         up = weights.Linear("up_proj", D, width, bias);
         down = weights.Linear("down_proj", width, D, bias);
-        (this.activation, this.gateFactor, this.downFactor) = (Activation.Named(activation), gateFactor, downFactor);
+        (gated, this.gateFactor, this.downFactor) = (Activation.Gate(activation), gateFactor, downFactor);
         RegisterComponents();
     }
 
@@ -66,7 +66,7 @@ public sealed class ScaledMlp : nn.Module<Tensor, Tensor>
     public override Tensor forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        return (down.call(up.call(x) * activation(gate.call(x) * gateFactor)) * downFactor).MoveToOuterDisposeScope();
+        return (down.call(gated(up.call(x), gate.call(x) * gateFactor)) * downFactor).MoveToOuterDisposeScope();
     }
 }
 

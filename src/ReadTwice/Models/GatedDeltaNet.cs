@@ -54,7 +54,7 @@ public sealed class GatedDeltaNetMixer : SequenceMixer
         var b = beta.call(x).sigmoid() * largest;
         (var o, pass.State["recurrent"]) = Ops.DeltaRule(q, k, v, b, decay.call(x), pass.State["recurrent"], Math.Pow(heads.K, -0.5));
         o = norm.call(o).flatten(2);
-        if (gate is not null) o = o * nn.functional.silu(gate.call(x));
+        if (gate is not null) o = Ops.SwiGlu(o, gate.call(x));
         return output.call(o).MoveToOuterDisposeScope();
     }
 }

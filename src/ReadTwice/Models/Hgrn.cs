@@ -90,7 +90,7 @@ public sealed class HgrnMixer : SequenceMixer
         var taken = nn.functional.silu(input.call(x, pass)) * -g.expm1();
         if (pass.Mask is { } mask) taken = taken * mask.unsqueeze(-1);
         (var h, pass.State["recurrent"]) = Ops.Scan(g.exp(), taken, pass.State["recurrent"]);
-        return output.call(norm.call(h) * nn.functional.silu(gate.call(x))).MoveToOuterDisposeScope();
+        return output.call(Ops.SwiGlu(norm.call(h), gate.call(x))).MoveToOuterDisposeScope();
     }
 }
 

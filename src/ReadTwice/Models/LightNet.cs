@@ -67,7 +67,7 @@ public sealed class LightNetMixer : SequenceMixer
         pass.State["z"] = z.narrow(1, T, 1).clone();
         (var o, pass.State["recurrent"]) = Ops.LinearAttention(
             Heads(q, F), (k - after).exp(), Heads(v, V), pass.State["recurrent"], Math.Pow(F, -0.5), g);
-        var gated = norm.call(o.flatten(2)) * nn.functional.silu(gateUp.call(gateDown.call(x)));
+        var gated = Ops.SwiGlu(norm.call(o.flatten(2)), gateUp.call(gateDown.call(x)));
         return output.call(gated).MoveToOuterDisposeScope();
     }
 

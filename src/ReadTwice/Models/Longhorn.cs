@@ -25,7 +25,7 @@ public sealed class LonghornMixer : SequenceMixer
         var (D, I, N, R) = config;
         input = weights.Linear("in_proj", D, 2 * I);
         weights.Skip("in_proj.bias");   // stored where the config asks for one, but the authors' code never adds it
-        conv = new(weights.In("conv1d"), I, config.Taps, config.ConvBias);
+        conv = new(weights.In("conv1d"), I, config.Taps, config.ConvBias, "silu");
         inner = weights.Linear("x_proj", I, R + 2 * N);
         step = weights.Linear("dt_head", R, I, bias: true, Init.Uniform(Math.Pow(R, -0.5)));
         skip = weights.Vector("D", I, Init.Ones);
@@ -52,13 +52,12 @@ public sealed class LonghornMixer : SequenceMixer
         var (x, z) = (halves[0], halves[1]);
         if (mask is not null) x = x * mask;
         (x, pass.State["conv"]) = conv.Read(x, pass.State["conv"]);
-        x = nn.functional.silu(x);
         if (mask is not null) x = x * mask;   // the filter's bias would otherwise enter the state
 
         var parts = inner.call(x).split([config.R, config.N, config.N], -1);
         var beta = step.call(parts[0]).sigmoid();
         (var y, pass.State["S"]) = Ops.Longhorn(x, beta, parts[1], parts[2], skip, pass.State["S"]);
-        return output.call(y * nn.functional.silu(z)).MoveToOuterDisposeScope();
+        return output.call(Ops.SwiGlu(y, z)).MoveToOuterDisposeScope();
     }
 }
 

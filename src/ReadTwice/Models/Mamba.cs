@@ -50,7 +50,7 @@ public sealed class MambaMixer : SequenceMixer
     private readonly RmsNorm? stepNorm;
     private readonly RmsNorm? inNorm;
     private readonly RmsNorm? outNorm;
-    private readonly Func<Tensor, Tensor> activation;
+    private readonly Func<Tensor, Tensor, Tensor> gated;
 
     /// <summary>Takes in_proj, conv1d, x_proj, dt_proj, A_log, D and out_proj from the source.</summary>
     public MambaMixer(MambaConfig config, WeightSource weights)
@@ -58,7 +58,7 @@ public sealed class MambaMixer : SequenceMixer
         this.config = config;
         var (D, I, N, R) = config;
         input = weights.Linear("in_proj", D, 2 * I, config.Bias);
-        conv = new(weights.In("conv1d"), I, config.Taps, config.ConvBias);
+        conv = new(weights.In("conv1d"), I, config.Taps, config.ConvBias, config.Activation);
         inner = weights.Linear("x_proj", I, R + 2 * N);
         step = new(
             weights.Matrix("dt_proj.weight", I, R, Init.Uniform(Math.Pow(R, -0.5))),
@@ -71,7 +71,7 @@ public sealed class MambaMixer : SequenceMixer
             RmsNorm Norm(string name, long n) => config.NormWeights ? weights.RmsNorm(name, n, config.NormEpsilon) : new(null, config.NormEpsilon);
             (stepNorm, inNorm, outNorm) = (Norm("dt_layernorm", R), Norm("b_layernorm", N), Norm("c_layernorm", N));
         }
-        activation = Activation.Named(config.Activation);
+        gated = Activation.Gate(config.Activation);
         RegisterComponents();
     }
 
@@ -87,7 +87,6 @@ public sealed class MambaMixer : SequenceMixer
         var (x, z) = (halves[0], halves[1]);
         if (mask is not null) x = x * mask;
         (x, pass.State["conv"]) = conv.Read(x, pass.State["conv"]);
-        x = activation(x);
         if (mask is not null) x = x * mask;   // the filter's bias would otherwise enter the state
 
         var parts = inner.call(x).split([config.R, config.N, config.N], -1);
@@ -95,7 +94,7 @@ public sealed class MambaMixer : SequenceMixer
         if (stepNorm is not null) (r, Bt, Ct) = (stepNorm.call(r), inNorm!.call(Bt), outNorm!.call(Ct));
         var delta = nn.functional.softplus(step.call(r));
         (var y, pass.State["ssm"]) = Ops.SelectiveScan(x, delta, -logA.exp(), Bt, Ct, skip, pass.State["ssm"]);
-        return output.call(y * activation(z)).MoveToOuterDisposeScope();
+        return output.call(gated(y, z)).MoveToOuterDisposeScope();
     }
 
     /// <summary>The inverse softplus of time steps spread evenly on a logarithmic scale, [n].</summary>

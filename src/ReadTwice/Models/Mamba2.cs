@@ -82,7 +82,6 @@ public sealed class Mamba2Mixer : SequenceMixer
     private readonly RmsNorm? norm;
     private readonly Linear output;
     private readonly float[]? factors;   // of each row of the projection in
-    private readonly Func<Tensor, Tensor> activation;
 
     /// <summary>Takes in_proj, conv1d, dt_bias, A_log, D, norm and out_proj from the source.</summary>
     public Mamba2Mixer(Mamba2Config config, WeightSource weights)
@@ -91,14 +90,13 @@ public sealed class Mamba2Mixer : SequenceMixer
         var (D, H, P, G, _) = config;
         Sizes.Divide(H, "heads", G, "groups");
         input = weights.Linear("in_proj", D, config.UnusedRows + 2 * config.MlpWidth + config.I + config.Filtered + H, config.InputBias);
-        conv = new(weights.In("conv1d"), config.Filtered, config.Taps, config.ConvBias);
+        conv = new(weights.In("conv1d"), config.Filtered, config.Taps, config.ConvBias, config.Activation);
         stepBias = weights.Vector("dt_bias", H, config.FirstStepBias ?? MambaMixer.FirstSteps(H, (0.001, 0.1, 1e-4)));
         logA = weights.Vector("A_log", H, config.FirstLogA ?? Init.Values(() => arange(1, H + 1).to(ScalarType.Float32).log()));
         skip = weights.Vector("D", config.SkipPerChannel ? config.I : H, Init.Ones);
         if (config.NormGroups > 0) norm = new(weights.Vector("norm.weight", config.I, Init.Ones), config.NormEpsilon, config.NormGroups);
         output = weights.Linear("out_proj", config.MlpWidth + config.I, D, config.OutputBias);
         factors = FactorsOf(config);
-        activation = Activation.Named(config.Activation);
         RegisterComponents();
     }
 
@@ -127,7 +125,6 @@ public sealed class Mamba2Mixer : SequenceMixer
         var (z, xBC) = (parts[3], parts[4]);
         if ((config.PaddingLeaksBias ? pass.MaskUnlessPublished : pass.Mask) is { } hidden) xBC = xBC * hidden.unsqueeze(-1);
         (xBC, pass.State["conv"]) = conv.Read(xBC, pass.State["conv"]);
-        xBC = activation(xBC);
         if (mask is not null) xBC = xBC * mask;   // the filter's bias would otherwise enter the state
 
         var inner = xBC.split([config.I, G * N, G * N], -1);
@@ -137,15 +134,14 @@ public sealed class Mamba2Mixer : SequenceMixer
             inner[0].unflatten(2, [H, P]), delta, -logA.exp(), inner[1].unflatten(2, [G, N]), inner[2].unflatten(2, [G, N]),
             skip.view(H, -1), pass.State["ssm"]);
         y = Gated(y.flatten(2), z);
-        if (M > 0) y = cat([nn.functional.silu(parts[1]) * parts[2], y], -1);
+        if (M > 0) y = cat([Ops.SwiGlu(parts[2], parts[1]), y], -1);
         return output.call(y).MoveToOuterDisposeScope();
     }
 
     private Tensor Gated(Tensor y, Tensor z)
     {
-        var gate = nn.functional.silu(z);
-        if (norm is null) return y * gate;
-        return config.NormBeforeGate ? norm.call(y) * gate : norm.call(y * gate);
+        if (norm is null) return Ops.SwiGlu(y, z);
+        return config.NormBeforeGate ? Ops.SwiGlu(norm.call(y), z) : norm.call(Ops.SwiGlu(y, z));
     }
 
     private static float[]? FactorsOf(Mamba2Config config)

@@ -36,7 +36,7 @@ public sealed class GatedRecurrence : SequenceMixer
     private readonly Parameter decayGate;
     private readonly Parameter decayGateBias;
     private readonly Linear output;
-    private readonly Func<Tensor, Tensor> activation;
+    private readonly Func<Tensor, Tensor, Tensor> gated;
 
     /// <summary>Takes linear_y, linear_x, conv_1d, rg_lru and linear_out from the source.</summary>
     public GatedRecurrence(GatedRecurrenceConfig config, WeightSource weights)
@@ -54,7 +54,7 @@ public sealed class GatedRecurrence : SequenceMixer
         decayGate = weights.Tensor("rg_lru.recurrent_gate_weight", [H, block, block], normal);
         decayGateBias = weights.Tensor("rg_lru.recurrent_gate_bias", [H, block], Init.Zeros);
         output = weights.Linear("linear_out", I, D, bias: true);
-        activation = Layers.Activation.Named(config.Activation);
+        gated = Layers.Activation.Gate(config.Activation);
         RegisterComponents();
     }
 
@@ -81,7 +81,7 @@ public sealed class GatedRecurrence : SequenceMixer
         var b = x * Gate(x, inputGate, inputGateBias) * Normaliser(logA, pass);
         if (mask is not null) b = b * mask;   // the filter's bias would otherwise enter the state
         (var h, pass.State["h"]) = Ops.Scan(logA.exp(), b, pass.State["h"]);
-        return output.call(h * activation(gate.call(u))).MoveToOuterDisposeScope();
+        return output.call(gated(h, gate.call(u))).MoveToOuterDisposeScope();
     }
 
     // sigmoid(x W + b) for each block of channels.
@@ -141,7 +141,7 @@ public sealed class LocalAttention(long D, AttentionConfig heads, Rotary rotary,
     private Tensor Slots(Tensor ring, long position)
     {
         using var scope = NewDisposeScope();
-        var past = window.Past(ring, position);
+        var past = Ops.InOrder(ring, position);
         return (position < W ? nn.functional.pad(past, [0, 0, 0, W - past.size(2)]) : past.alias()).MoveToOuterDisposeScope();
     }
 }

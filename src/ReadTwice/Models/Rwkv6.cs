@@ -84,7 +84,7 @@ public sealed class Rwkv6TimeMix : SequenceMixer
         var v = Heads(value.call(Mixed(3)));
         var g = gate.call(Mixed(4));
         (var o, pass.State["recurrent"]) = Ops.Rwkv6(r, k, v, w, bonus, pass.State["recurrent"]);
-        return output.call(norm.call(o.flatten(2)) * nn.functional.silu(g)).MoveToOuterDisposeScope();
+        return output.call(Ops.SwiGlu(norm.call(o.flatten(2)), g)).MoveToOuterDisposeScope();
     }
 }
 

@@ -102,7 +102,7 @@ public sealed class SelfAttention : SequenceMixer
     {
         var published = base.AsPublished(state, position).ToDictionary();
         if (window is not null)
-            (published["key"], published["value"]) = (window.Past(state["key"], position), window.Past(state["value"], position));
+            (published["key"], published["value"]) = (Ops.InOrder(state["key"], position), Ops.InOrder(state["value"], position));
         // fla-org keeps them as [B, N, KeyHeads * E].
         published["attn_k"] = published["key"].transpose(1, 2).flatten(2);
         published["attn_v"] = published["value"].transpose(1, 2).flatten(2);
@@ -128,7 +128,7 @@ public sealed class SelfAttention : SequenceMixer
         if (config.MlpWidth > 0)
         {
             var halves = all.narrow(2, all.size(2) - config.MlpWidth, config.MlpWidth).chunk(2, -1);
-            mlp = halves[0] * nn.functional.silu(halves[1]);
+            mlp = Ops.SwiGlu(halves[0], halves[1]);
             all = all.narrow(2, 0, all.size(2) - config.MlpWidth);
         }
         if (conv is not null)

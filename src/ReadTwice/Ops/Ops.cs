@@ -52,21 +52,6 @@ public static partial class Ops
         return cat(pieces, 2).MoveToOuterDisposeScope();
     }
 
-    /// <summary>A short causal filter for each channel.</summary>
-    /// <param name="x">[B, T, C].</param>
-    /// <param name="weight">[C, 1, K]; the last tap meets the current token.</param>
-    /// <param name="bias">[C], or null.</param>
-    /// <param name="state">The K - 1 inputs before x, oldest first, [B, C, K - 1].</param>
-    /// <returns>The filtered sequence [B, T, C], and the last K - 1 inputs.</returns>
-    public static (Tensor Y, Tensor State) ShortConvolution(Tensor x, Tensor weight, Tensor? bias, Tensor state)
-    {
-        using var scope = NewDisposeScope();
-        var padded = cat([state, x.transpose(1, 2)], 2);                                       // [B, C, K - 1 + T]
-        var y = nn.functional.conv1d(padded, weight, bias, groups: weight.size(0)).transpose(1, 2);
-        var last = padded.narrow(2, x.size(1), state.size(2)).contiguous().clone();
-        return (y.MoveToOuterDisposeScope(), last.MoveToOuterDisposeScope());
-    }
-
     /// <summary>The product of the last two axes, [.., n, m] · [.., m, p], by the operator that reports a bad shape instead of aborting.</summary>
     public static Tensor Product(Tensor a, Tensor b)
     {

@@ -36,4 +36,32 @@ internal static class Spans
 
     /// <summary>The same, to be written.</summary>
     public static unsafe Ref Ref(Tensor? tensor) => tensor is null ? default : new(TensorMemory.Pointer(tensor), (int)tensor.numel());
+
+    /// <summary>The tensor, or a copy where its rows, which are its last axis, do not lie whole and equally far apart.</summary>
+    /// <param name="tensor">[.., n].</param>
+    /// <param name="stride">How many numbers after the row before each row starts.</param>
+    public static Tensor Rows(Tensor tensor, out int stride)
+    {
+        long[] sizes = tensor.shape, strides = tensor.stride();
+        long columns = sizes[^1], apart = columns, rows = 1;
+        bool even = columns == 1 || strides[^1] == 1;
+        for (int axis = sizes.Length - 2; axis >= 0; axis--)
+        {
+            if (sizes[axis] == 1) continue;
+            if (rows == 1) apart = strides[axis];
+            else even &= strides[axis] == rows * apart;
+            rows *= sizes[axis];
+        }
+        even &= apart >= columns && (rows - 1) * apart + columns <= int.MaxValue;
+        stride = (int)(even ? apart : columns);
+        return even ? tensor : tensor.contiguous();
+    }
+
+    /// <summary>The numbers from the first row to the last, with what lies between them; none where the tensor is null. Keep it alive meanwhile.</summary>
+    public static unsafe In InRows(Tensor? rows, int stride)
+    {
+        if (rows is null) return default;
+        int columns = (int)rows.size(-1);
+        return new(TensorMemory.Pointer(rows), ((int)(rows.numel() / columns) - 1) * stride + columns);
+    }
 }
