@@ -12,15 +12,23 @@ public static class ModelBench
 {
     private const int Written = 32;
 
-    /// <summary>Reads texts of several lengths; the first shape against each of the others.</summary>
+    /// <summary>Reads texts of several lengths; the first shape against each of the others, and against the products of its own matrices.</summary>
     public static IEnumerable<Row> Prefill(BenchedModels benched, IEnumerable<long> lengths, int rounds)
     {
         using var models = new Models(benched);
         foreach (long T in lengths)
-        {
-            var contenders = models.All.Select(model => new Contender(model.Name, () => Read(model.Checkpoint, T))).ToList();
-            foreach (var row in Rows("prefill", models, contenders, new() { ["T"] = T }, rounds)) yield return row;
-        }
+            foreach (var row in Prefill(models, T, rounds)) yield return row;
+    }
+
+    private static List<Row> Prefill(Models models, long T, int rounds)
+    {
+        using var scope = NewDisposeScope();
+        List<Contender> contenders =
+        [
+            .. models.All.Select(model => new Contender(model.Name, () => Read(model.Checkpoint, T))),
+            Products(models.All[0].Name, models.All[0].Checkpoint.Model, T),
+        ];
+        return [.. Rows("prefill", models, contenders, new() { ["T"] = T }, rounds)];
     }
 
     /// <summary>Writes tokens one by one after a short text.</summary>
@@ -44,6 +52,20 @@ public static class ModelBench
         using var state = checkpoint.Model.NewState();
         int[] tokens = [.. Enumerable.Range(0, (int)T).Select(i => (int)(i * 7919L % checkpoint.Model.VocabularyRows))];
         new Generator(checkpoint.Model, checkpoint.Tokenizer).Read(state, tokens);
+    }
+
+    /// <summary>What no mixer can be faster than: the layers' matrices times random activations of the pieces that a text is read in.</summary>
+    private static Contender Products(string name, LanguageModel model, long T)
+    {
+        var layers = model.Blocks.SelectMany(block => block.modules()).OfType<Layers.Linear>().ToList();
+        var inputs = layers.Select(layer => layer.Weight.size(1)).Distinct().ToDictionary(width => width, width => randn(1, Math.Min(T, Generator.Piece), width));
+        return new($"{name}, its matrix products alone", () =>
+        {
+            using var scope = NewDisposeScope();
+            using var inference = no_grad();
+            for (long at = 0; at < T; at += Generator.Piece)
+                foreach (var layer in layers) layer.call(inputs[layer.Weight.size(1)].narrow(1, 0, Math.Min(Generator.Piece, T - at))).Dispose();
+        });
     }
 
     private static void Write(Checkpoint checkpoint)

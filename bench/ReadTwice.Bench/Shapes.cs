@@ -24,6 +24,17 @@ public static class Shapes
             { "model_type": "rwkv7", "hidden_size": 768, "num_hidden_layers": 12, "head_dim": 64, "decay_low_rank_dim": 64, "a_low_rank_dim": 64,
               "v_low_rank_dim": 32, "gate_low_rank_dim": 128, "intermediate_size": 3072, "vocab_size": 50288, "tie_word_embeddings": false }
             """,
+        ["gla-130m"] = """
+            { "model_type": "gla", "hidden_size": 768, "num_hidden_layers": 12, "num_heads": 4, "intermediate_size": 2048, "vocab_size": 50288, "tie_word_embeddings": true }
+            """,
+        ["deltanet-130m"] = """
+            { "model_type": "delta_net", "hidden_size": 768, "num_hidden_layers": 12, "num_heads": 12, "intermediate_size": 2048, "vocab_size": 50288,
+              "tie_word_embeddings": true }
+            """,
+        ["gated-deltanet-130m"] = """
+            { "model_type": "gated_deltanet", "hidden_size": 768, "num_hidden_layers": 12, "num_heads": 6, "head_dim": 96, "expand_v": 2,
+              "intermediate_size": 2048, "vocab_size": 50288, "tie_word_embeddings": true }
+            """,
         ["llama-124m"] = """
             { "model_type": "llama", "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 2048,
               "vocab_size": 50288, "tie_word_embeddings": true }

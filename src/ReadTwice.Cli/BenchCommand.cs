@@ -10,8 +10,8 @@ internal static class BenchCommand
 {
     public static Command Make(Terminal terminal)
     {
-        var what = new Argument<string>("WHAT") { Description = "kernels: linear attention against softmax attention. products: matrix products with 1 to 2,048 rows. blocks: what stands around the products. prefill, decode: whole models of random weights." }
-            .AcceptOnlyFromAmong("kernels", "products", "blocks", "prefill", "decode");
+        var what = new Argument<string>("WHAT") { Description = "kernels: linear attention against softmax attention. recurrences: theirs against torch operators. products: matrix products with 1 to 2,048 rows. blocks: what stands around the products. prefill, decode: whole models of random weights." }
+            .AcceptOnlyFromAmong("kernels", "recurrences", "products", "blocks", "prefill", "decode");
         var lengths = new Option<long[]>("--tokens", "-T")
         {
             Description = "Lengths to measure; for products, rows that are multiplied at once.",
@@ -47,6 +47,7 @@ internal static class BenchCommand
             foreach (var row in parsed.GetValue(what) switch
             {
                 "kernels" => KernelBench.Run(asked, parsed.GetValue(batch), parsed.GetValue(rounds)),
+                "recurrences" => RecurrenceBench.Run(asked, parsed.GetValue(rounds)),
                 "products" => ProductBench.Run(parsed.GetResult(lengths) is { Implicit: false } ? asked : [1, 128, 512, 2048], parsed.GetValue(rounds)),
                 "blocks" => BlockBench.Run(asked, parsed.GetValue(rounds)),
                 "prefill" => ModelBench.Prefill(models, asked, parsed.GetValue(rounds)),

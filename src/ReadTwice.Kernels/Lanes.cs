@@ -64,6 +64,9 @@ internal readonly unsafe struct Lanes512(Vector512<float> lanes) : ILanes<Lanes5
     public static Lanes512 operator *(Lanes512 a, Lanes512 b) => new(a.lanes * b.lanes);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 Dot(Lanes512 x, Lanes512 y) => x * y;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 operator -(Lanes512 a, Lanes512 b) => new(a.lanes - b.lanes);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -129,6 +132,9 @@ internal readonly unsafe struct Lanes256(Vector256<float> lanes) : ILanes<Lanes2
     public static Lanes256 operator *(Lanes256 a, Lanes256 b) => new(a.lanes * b.lanes);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 Dot(Lanes256 x, Lanes256 y) => x * y;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 operator -(Lanes256 a, Lanes256 b) => new(a.lanes - b.lanes);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -188,6 +194,9 @@ internal readonly unsafe struct Lanes128(Vector128<float> lanes) : ILanes<Lanes1
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 operator *(Lanes128 a, Lanes128 b) => new(a.lanes * b.lanes);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 Dot(Lanes128 x, Lanes128 y) => x * y;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 operator -(Lanes128 a, Lanes128 b) => new(a.lanes - b.lanes);

@@ -9,6 +9,9 @@ internal unsafe interface IRow<TSelf, L> where TSelf : struct, IRow<TSelf, L>
     static abstract TSelf Scale(L factor, TSelf row);
     static abstract TSelf MultiplyAdd(L factor, TSelf row, TSelf sum);
     static abstract TSelf operator *(TSelf a, TSelf b);
+
+    /// <summary>The products of two rows, added across their registers: the sum of its lanes is that of the rows' products.</summary>
+    static abstract L Dot(TSelf x, TSelf y);
     void Store(float* to);
 }
 
@@ -21,6 +24,9 @@ internal readonly unsafe struct Row2<L>(L a, L b) : IRow<Row2<L>, L> where L : s
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Row2<L> operator *(Row2<L> x, Row2<L> y) => new(x.a * y.a, x.b * y.b);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static L Dot(Row2<L> x, Row2<L> y) => L.MultiplyAdd(x.a, y.a, x.b * y.b);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Row2<L> Scale(L factor, Row2<L> row) => new(factor * row.a, factor * row.b);
@@ -51,6 +57,9 @@ internal readonly unsafe struct Row3<L>(L a, L b, L c) : IRow<Row3<L>, L> where 
     public static Row3<L> operator *(Row3<L> x, Row3<L> y) => new(x.a * y.a, x.b * y.b, x.c * y.c);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static L Dot(Row3<L> x, Row3<L> y) => L.MultiplyAdd(x.a, y.a, L.MultiplyAdd(x.b, y.b, x.c * y.c));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Row3<L> Scale(L factor, Row3<L> row) => new(factor * row.a, factor * row.b, factor * row.c);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -76,6 +85,9 @@ internal readonly unsafe struct Row4<L>(L a, L b, L c, L d) : IRow<Row4<L>, L> w
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Row4<L> operator *(Row4<L> x, Row4<L> y) => new(x.a * y.a, x.b * y.b, x.c * y.c, x.d * y.d);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static L Dot(Row4<L> x, Row4<L> y) => L.MultiplyAdd(x.a, y.a, x.b * y.b) + L.MultiplyAdd(x.c, y.c, x.d * y.d);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Row4<L> Scale(L factor, Row4<L> row) =>

@@ -28,9 +28,15 @@ internal abstract class StateKernel
 
     /// <summary>Reads the sequence and advances the states.</summary>
     public abstract void Read<TRule>(StateOperands operands, int threads) where TRule : struct, IStateRule;
+
+    /// <summary>The gradients of RWKV-7's recurrence, given those of its outputs, which are operands.O, and of the states it left.</summary>
+    public abstract unsafe void ReadBack(StateOperands operands, StateOperands gradients, float* dS, int threads);
 }
 
 internal sealed class StateKernel<L> : StateKernel where L : struct, ILanes<L>
 {
     public override void Read<TRule>(StateOperands operands, int threads) => StateForward<L, TRule>.Read(operands, threads);
+
+    public override unsafe void ReadBack(StateOperands operands, StateOperands gradients, float* dS, int threads) =>
+        StateBackward<L>.Read(operands, gradients, dS, threads);
 }

@@ -89,7 +89,7 @@ public sealed class HgrnMixer : SequenceMixer
         var g = keep.call(forget.call(x, pass));
         var taken = nn.functional.silu(input.call(x, pass)) * -g.expm1();
         if (pass.Mask is { } mask) taken = taken * mask.unsqueeze(-1);
-        (var h, pass.State["recurrent"]) = Ops.GatedRecurrence(taken, g, pass.State["recurrent"]);
+        (var h, pass.State["recurrent"]) = Ops.Scan(g.exp(), taken, pass.State["recurrent"]);
         return output.call(Ops.SwiGlu(norm.call(h), gate.call(x))).MoveToOuterDisposeScope();
     }
 }

@@ -21,7 +21,8 @@ public static partial class Ops
     public static (Tensor O, Tensor S) DeltaRule(
         Tensor q, Tensor k, Tensor v, Tensor beta, Tensor? log, Tensor S, double scale, Tensor? p = null)
     {
-        if (!Spans.Fit(q, k, v, beta, log, S, p) || Spans.Learn(q, k, v, beta, log, S, p)) return DeltaRuleInChunks(q, k, v, beta, log, S, scale, p);
+        if (!Spans.Fit(q, k, v, beta, log, S, p)) return DeltaRuleInChunks(q, k, v, beta, log, S, scale, p);
+        if (Spans.Learn(q, k, v, beta, log, S, p)) return DeltaRuleAsRwkv7(q, k, v, beta, log, S, scale, p);
         using var scope = NewDisposeScope();
         (q, k, v, beta, p) = (q.contiguous(), k.contiguous(), v.contiguous(), beta.contiguous(), p?.contiguous());
         var (decay, o, end) = (log?.exp().contiguous(), empty(v.shape), S.contiguous().clone());
@@ -34,7 +35,17 @@ public static partial class Ops
 
     private static AttentionSizes StateSizes(Tensor k, Tensor v) => new((int)k.size(0), (int)k.size(1), (int)k.size(2), (int)k.size(3), (int)v.size(3));
 
-    /// <summary>The same by libtorch's operators, which know gradients and other devices.</summary>
+    // S ← d ⊙ S - β k (aᵀ S) + k β vᵀ, where a key that asks after the decay asks before it as the decayed key.
+    private static (Tensor O, Tensor S) DeltaRuleAsRwkv7(Tensor q, Tensor k, Tensor v, Tensor beta, Tensor? log, Tensor S, double scale, Tensor? p)
+    {
+        using var scope = NewDisposeScope();
+        var (decay, write) = (log?.exp(), beta.unsqueeze(-1));
+        var asks = p ?? (decay is null ? k : k * (decay.dim() == 3 ? decay.unsqueeze(-1) : decay));
+        var (o, end) = Rwkv7Function.Of(q * scale, decay, k, v * write, asks, -write * k, S);
+        return (o.MoveToOuterDisposeScope(), end.MoveToOuterDisposeScope());
+    }
+
+    /// <summary>The same by libtorch's operators, on any device.</summary>
     internal static (Tensor O, Tensor S) DeltaRuleInChunks(
         Tensor q, Tensor k, Tensor v, Tensor beta, Tensor? log, Tensor S, double scale, Tensor? p = null)
     {

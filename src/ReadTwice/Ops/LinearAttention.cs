@@ -9,7 +9,7 @@ public static partial class Ops
 {
     /// <summary>
     /// Causal linear attention whose state may fade: S ← diag(exp g) S diag(exp w) + k vᵀ, o = scale · Sᵀ q. One recurrence serves
-    /// GLA, RetNet, HGRN2, LightNet and both passes of GSA, and with one key channel HGRN. At most one of g and w is given.
+    /// GLA, RetNet, HGRN2, LightNet and both passes of GSA. At most one of g and w is given.
     /// </summary>
     /// <param name="q">Queries, [B, T, H, K].</param>
     /// <param name="k">Keys, [B, T, H, K].</param>

@@ -17,7 +17,8 @@ public static partial class Ops
     /// <returns>o [B, T, H, V] and the state after the piece.</returns>
     public static (Tensor O, Tensor S) Rwkv6(Tensor r, Tensor k, Tensor v, Tensor w, Tensor u, Tensor S)
     {
-        if (!Spans.Fit(r, k, v, w, u, S) || Spans.Learn(r, k, v, w, u, S)) return Rwkv6InChunks(r, k, v, w, u, S);
+        if (!Spans.Fit(r, k, v, w, u, S)) return Rwkv6InChunks(r, k, v, w, u, S);
+        if (Spans.Learn(r, k, v, w, u, S)) return Rwkv6AsLinearAttention(r, k, v, w, u, S);
         using var scope = NewDisposeScope();
         (r, k, v, u) = (r.contiguous(), k.contiguous(), v.contiguous(), u.contiguous());
         var (decay, o, end) = (w.exp().contiguous(), empty(v.shape), S.contiguous().clone());
@@ -27,7 +28,18 @@ public static partial class Ops
         return (o.MoveToOuterDisposeScope(), end.MoveToOuterDisposeScope());
     }
 
-    /// <summary>The same by libtorch's operators, which know gradients and other devices.</summary>
+    // What a token reads of the state before it is what a query one place earlier reads of the state after that place's token.
+    private static (Tensor O, Tensor S) Rwkv6AsLinearAttention(Tensor r, Tensor k, Tensor v, Tensor w, Tensor u, Tensor S)
+    {
+        using var scope = NewDisposeScope();
+        Tensor Later(Tensor x) => cat([zeros_like(x.narrow(1, 0, 1)), x], 1);
+        var reads = cat([r, zeros_like(r.narrow(1, 0, 1))], 1);
+        var (o, end) = LinearAttention(reads, Later(k), Later(v), S, 1, Later(w));
+        var own = (r * u * k).sum(-1, keepdim: true) * v;
+        return ((o.narrow(1, 0, r.size(1)) + own).MoveToOuterDisposeScope(), end.MoveToOuterDisposeScope());
+    }
+
+    /// <summary>The same by libtorch's operators, on any device.</summary>
     internal static (Tensor O, Tensor S) Rwkv6InChunks(Tensor r, Tensor k, Tensor v, Tensor w, Tensor u, Tensor S)
     {
         using var scope = NewDisposeScope();

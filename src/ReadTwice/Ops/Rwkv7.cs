@@ -18,17 +18,12 @@ public static partial class Ops
     /// <returns>o [B, T, H, V] and the state after the piece.</returns>
     public static (Tensor O, Tensor S) Rwkv7(Tensor r, Tensor w, Tensor k, Tensor v, Tensor a, Tensor b, Tensor S)
     {
-        if (!Spans.Fit(r, w, k, v, a, b, S) || Spans.Learn(r, w, k, v, a, b, S)) return Rwkv7InChunks(r, w, k, v, a, b, S);
-        using var scope = NewDisposeScope();
-        (r, k, v, a, b) = (r.contiguous(), k.contiguous(), v.contiguous(), a.contiguous(), b.contiguous());
-        var (decay, o, end) = (w.exp().contiguous(), empty(v.shape), S.contiguous().clone());
-        Kernels.Rwkv7.Forward(
-            StateSizes(k, v), Spans.In(r), Spans.In(decay), Spans.In(k), Spans.In(v), Spans.In(a), Spans.In(b), Spans.Ref(end), Spans.Ref(o), Libtorch.Threads);
-        GC.KeepAlive((r, k, v, a, b, decay));
-        return (o.MoveToOuterDisposeScope(), end.MoveToOuterDisposeScope());
+        if (!Spans.Fit(r, w, k, v, a, b, S)) return Rwkv7InChunks(r, w, k, v, a, b, S);
+        using var decay = w.exp();
+        return Rwkv7Function.Of(r, decay, k, v, a, b, S);
     }
 
-    /// <summary>The same by libtorch's operators, which know gradients and other devices.</summary>
+    /// <summary>The same by libtorch's operators, on any device.</summary>
     internal static (Tensor O, Tensor S) Rwkv7InChunks(Tensor r, Tensor w, Tensor k, Tensor v, Tensor a, Tensor b, Tensor S)
     {
         using var scope = NewDisposeScope();
@@ -55,5 +50,29 @@ public static partial class Ops
             S = fade[n] * S + written[n] + Product(rewrites[n], u);
         }
         return (Chunks.Join(stack(pieces), r.size(1)).MoveToOuterDisposeScope(), S.alias().MoveToOuterDisposeScope());
+    }
+
+    private sealed class Rwkv7Function : Recurrence<Rwkv7Function>
+    {
+        private const int V = 0, R = 1, K = 2, A = 3, B = 4, Decay = 5;
+
+        /// <summary>With the decay as a factor, of a head or of each key channel; null for none.</summary>
+        public static (Tensor O, Tensor S) Of(Tensor r, Tensor? decay, Tensor k, Tensor v, Tensor a, Tensor b, Tensor S) =>
+            decay is null ? Apply(v, r, k, a, b, S) : Apply(v, r, k, a, b, decay, S);
+
+        protected override void Read(Tensor[] inputs, Tensor state, Tensor y) =>
+            Kernels.Rwkv7.Forward(
+                StateSizes(inputs[K], inputs[V]), Spans.In(inputs[R]), Spans.In(DecayOf(inputs)), Spans.In(inputs[K]), Spans.In(inputs[V]),
+                Spans.In(inputs[A]), Spans.In(inputs[B]), Spans.Ref(state), Spans.Ref(y), Libtorch.Threads);
+
+        protected override void ReadBack(Tensor[] inputs, Tensor after, Tensor dy, Tensor dState, Tensor[] gradients) =>
+            Kernels.Rwkv7.Backward(
+                StateSizes(inputs[K], inputs[V]), Spans.In(inputs[R]), Spans.In(DecayOf(inputs)), Spans.In(inputs[K]), Spans.In(inputs[V]),
+                Spans.In(inputs[A]), Spans.In(inputs[B]), Spans.In(inputs[^1]), Spans.In(dy), Spans.In(dState),
+                Spans.Ref(gradients[R]), Spans.Ref(DecayOf(gradients)), Spans.Ref(gradients[K]), Spans.Ref(gradients[V]),
+                Spans.Ref(gradients[A]), Spans.Ref(gradients[B]), Spans.Ref(gradients[^1]), Libtorch.Threads);
+
+        // The state is the last of them.
+        private static Tensor? DecayOf(Tensor[] inputs) => inputs.Length > Decay + 1 ? inputs[Decay] : null;
     }
 }

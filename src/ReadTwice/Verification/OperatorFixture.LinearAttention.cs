@@ -32,7 +32,7 @@ internal static partial class OperatorFixture
     private static Dictionary<string, Tensor> Hgrn(Inputs given)
     {
         var x = given["x"];
-        var (o, ht) = Ops.GatedRecurrence(x, given["g"], given.Has("h0") ? given["h0"] : zeros(x.size(0), x.size(2)));
+        var (o, ht) = Ops.Scan(given["g"].exp(), x, given.Has("h0") ? given["h0"] : zeros(x.size(0), x.size(2)));
         return new() { ["o"] = o, ["ht"] = ht };
     }
 

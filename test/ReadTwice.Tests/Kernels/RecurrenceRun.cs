@@ -27,6 +27,12 @@ internal sealed record RecurrenceRun(string Rule, AttentionSizes Sizes)
 
     public sealed record Results(float[] O, float[] S);
 
+    public sealed record Gradients(float[] R, float[] Decay, float[] K, float[] V, float[] Asks, float[] Rewrites, float[] S0)
+    {
+        public IEnumerable<(string Name, float[] Values)> All =>
+            [("r", R), ("decay", Decay), ("k", K), ("v", V), ("a", Asks), ("b", Rewrites), ("S0", S0)];
+    }
+
     /// <summary>Random operands, keys of about unit length, from a random state.</summary>
     public static RecurrenceRun Random(string rule, AttentionSizes sizes, int seed = 1)
     {
@@ -132,6 +138,19 @@ internal sealed record RecurrenceRun(string Rule, AttentionSizes Sizes)
             case "rwkv7": Rwkv7.Forward(width, Sizes, q, decay, k, v, Asks, Rewrites, S, o, threads); break;
             default: DeltaRule.Forward(width, Sizes, Scale, q, k, v, Beta, decay, Asks, S, o, threads); break;
         }
+    }
+
+    /// <summary>The gradients of an RWKV-7 run, by the fast form at a width, or by the reference where none is given; dS may be empty.</summary>
+    public Gradients Backward(float[] dO, float[] dS, StateKernel? width = null, int threads = 1)
+    {
+        var to = new Gradients(
+            Unwritten(Q.Length), Unwritten(Decay.Length), Unwritten(K.Length), Unwritten(V.Length), Unwritten(Asks.Length), Unwritten(Rewrites.Length),
+            Unwritten(S0.Length));
+        if (width is null)
+            Rwkv7.ReferenceBackward(Sizes, Q, Decay, K, V, Asks, Rewrites, S0, dO, dS, to.R, to.Decay, to.K, to.V, to.Asks, to.Rewrites, to.S0);
+        else
+            Rwkv7.Backward(width, Sizes, Q, Decay, K, V, Asks, Rewrites, S0, dO, dS, to.R, to.Decay, to.K, to.V, to.Asks, to.Rewrites, to.S0, threads);
+        return to;
     }
 
     // What a kernel must overwrite starts as NaN.
