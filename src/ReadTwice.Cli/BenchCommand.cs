@@ -1,5 +1,6 @@
 using System.CommandLine;
 using ReadTwice.Bench;
+using ReadTwice.Cli.Plots;
 using ReadTwice.Native;
 using Spectre.Console;
 
@@ -52,12 +53,12 @@ internal static class BenchCommand
                 rows.Add(row);
                 terminal.Error.WriteLine($"{row.Bench} {Sizes(row)}: {row.OursMs:0.00} ms, {row.Peer} {row.PeerMs:0.00} ms, ratio {row.Ratio:0.00}");
             }
-            var result = new { machine = Machine.Here(Libtorch.Threads), rows };
+            var result = new BenchResult(Machine.Here(Libtorch.Threads), rows);
             bool printsJson = parsed.GetResult(json) is { Implicit: false } && parsed.GetValue(json) is null;
             if (printsJson) terminal.WriteJson(result);
             else Print(terminal, rows);
             if (parsed.GetValue(json) is { } file) AtomicFile.Write(file, stream => Terminal.WriteJson(stream, result));
-            if (parsed.GetValue(plot) is { } picture) Plot(rows).Save(picture);
+            if (parsed.GetValue(plot) is { } picture) BenchPlot.Of(rows).Save(picture);
         });
         return command;
     }
@@ -72,16 +73,7 @@ internal static class BenchCommand
                 $"{row.Ratio:0.00}", double.IsNaN(row.Agreement) ? "" : $"{row.Agreement:0.0e+0}");
         terminal.WriteTable(table);
     }
-
-    private static LinePlot Plot(IReadOnlyList<Row> rows)
-    {
-        var ours = rows.Select(row => (Name: row.Bench, T: row.Shape["T"], Ms: row.OursMs));
-        var peers = rows.Select(row => (Name: row.Peer, T: row.Shape["T"], Ms: row.PeerMs));
-        var lines = ours.Concat(peers).GroupBy(point => point.Name).Select(line =>
-        {
-            var points = line.GroupBy(point => point.T).Select(group => (T: (double)group.Key, Ms: group.Average(point => point.Ms))).OrderBy(point => point.T).ToList();
-            return new Line(line.Key, [.. points.Select(point => point.T)], [.. points.Select(point => point.Ms)]);
-        });
-        return new("Time against length", "tokens", "milliseconds", [.. lines]) { LogX = true, LogY = true };
-    }
 }
+
+/// <summary>What a benchmark writes to a file.</summary>
+internal sealed record BenchResult(Machine Machine, IReadOnlyList<Row> Rows);
