@@ -9,14 +9,18 @@ public static class ModelBench
 {
     private const int Written = 32;
 
-    /// <summary>Reads texts of several lengths; the first shape against each of the others.</summary>
+    /// <summary>Reads texts of several lengths, the shortest first; the first shape against each of the others, and the memory that it takes.</summary>
     public static IEnumerable<Row> Prefill(IReadOnlyList<string> shapes, bool bf16, IEnumerable<long> lengths, int rounds)
     {
         using var models = new Models(shapes, bf16);
-        foreach (long T in lengths)
+        long[] all = [.. lengths.Order()];
+        // Before any other shape reads: what that takes stays with the process.
+        var memory = new ResidentMemory();
+        var peaks = all.ToDictionary(T => T, T => memory.PeakOf(() => Read(models.All[0].Checkpoint, T)));
+        foreach (long T in all)
         {
             var contenders = models.All.Select(model => new Contender(model.Name, () => Read(model.Checkpoint, T))).ToList();
-            foreach (var row in Rows("prefill", models, contenders, new() { ["T"] = T }, rounds)) yield return row;
+            foreach (var row in Rows("prefill", models, contenders, new() { ["T"] = T }, rounds)) yield return row with { PeakBytes = peaks[T] };
         }
     }
 

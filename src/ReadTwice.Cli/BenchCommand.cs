@@ -11,8 +11,8 @@ internal static class BenchCommand
 {
     public static Command Make(Terminal terminal)
     {
-        var what = new Argument<string>("WHAT") { Description = "kernels: linear attention against softmax attention. prefill, decode: whole models of random weights." }
-            .AcceptOnlyFromAmong("kernels", "prefill", "decode");
+        var what = new Argument<string>("WHAT") { Description = "kernels: linear attention against softmax attention. prefill, decode: whole models of random weights. train: one update, forward, backward and AdamW." }
+            .AcceptOnlyFromAmong("kernels", "prefill", "decode", "train");
         var lengths = new Option<long[]>("--tokens", "-T")
         {
             Description = "Lengths to measure.",
@@ -20,15 +20,15 @@ internal static class BenchCommand
             DefaultValueFactory = _ => [512, 2048, 8192],
             HelpName = "N",
         };
-        var batch = new Option<long>("--batch", "-B") { Description = "Texts at once (kernels).", DefaultValueFactory = _ => 1, HelpName = "N" };
+        var batch = new Option<long>("--batch", "-B") { Description = "Texts at once (kernels, train).", DefaultValueFactory = _ => 1, HelpName = "N" };
         var shapes = new Option<string[]>("--shape")
         {
-            Description = $"Models to measure, the first against the others: {string.Join(", ", Shapes.Names)}.",
+            Description = $"Models to measure, the first against the others; train measures each, fda-jrt if none is named: {string.Join(", ", Shapes.Names)}.",
             AllowMultipleArgumentsPerToken = true,
             DefaultValueFactory = _ => ["jrt-360m", "transformer-360m"],
             HelpName = "NAME",
         };
-        var type = new Option<string>("--dtype") { Description = "What the matrices of models are kept in.", DefaultValueFactory = _ => "f32" }.AcceptOnlyFromAmong("f32", "bf16");
+        var type = new Option<string>("--dtype") { Description = "What the matrices of models are kept in; train measures both.", DefaultValueFactory = _ => "f32" }.AcceptOnlyFromAmong("f32", "bf16");
         var rounds = new Option<int>("--rounds") { Description = "Samples of each.", DefaultValueFactory = _ => 5, HelpName = "N" };
         var threads = new Option<int>("--threads") { Description = "Processor threads; 0 for one a core.", HelpName = "N" };
         var plot = new Option<string?>("--plot") { Description = "Draw time against length.", HelpName = "F.png|F.svg" };
@@ -47,6 +47,7 @@ internal static class BenchCommand
             {
                 "kernels" => KernelBench.Run(asked, parsed.GetValue(batch), parsed.GetValue(rounds)),
                 "prefill" => ModelBench.Prefill(parsed.GetValue(shapes)!, parsed.GetValue(type) == "bf16", asked, parsed.GetValue(rounds)),
+                "train" => TrainBench.Run(parsed.GetResult(shapes) is { Implicit: false } ? parsed.GetValue(shapes)! : ["fda-jrt"], asked, parsed.GetValue(batch), parsed.GetValue(rounds)),
                 _ => ModelBench.Decode(parsed.GetValue(shapes)!, parsed.GetValue(type) == "bf16", parsed.GetValue(rounds)),
             })
             {
@@ -67,10 +68,10 @@ internal static class BenchCommand
 
     private static void Print(Terminal terminal, IReadOnlyList<Row> rows)
     {
-        var table = new Table().AddColumns("measured", "shape", "ours ms", "±", "peer", "peer ms", "±", "peer / ours", "agreement");
+        var table = new Table().AddColumns("measured", "shape", "ours ms", "±", "peer", "peer ms", "±", "peer / ours", "agreement", "tokens/s", "peak MB");
         foreach (var row in rows)
             table.AddRow(Markup.Escape(row.Bench), Sizes(row), $"{row.OursMs:0.00}", $"{row.OursSpread:P0}", Markup.Escape(row.Peer), $"{row.PeerMs:0.00}", $"{row.PeerSpread:P0}",
-                $"{row.Ratio:0.00}", double.IsNaN(row.Agreement) ? "" : $"{row.Agreement:0.0e+0}");
+                $"{row.Ratio:0.00}", double.IsNaN(row.Agreement) ? "" : $"{row.Agreement:0.0e+0}", $"{row.TokensPerSecond:N0}", row.PeakBytes is { } peak ? $"{peak / 1e6:N0}" : "");
         terminal.WriteTable(table);
     }
 }
