@@ -12,12 +12,19 @@ public static class ModelBench
 {
     private const int Written = 32;
 
-    /// <summary>Reads texts of several lengths; the first shape against each of the others, and against the products of its own matrices.</summary>
+    /// <summary>
+    /// Reads texts of several lengths, the shortest first; the first shape against each of the others, against the products of its own
+    /// matrices, and the memory that it takes.
+    /// </summary>
     public static IEnumerable<Row> Prefill(BenchedModels benched, IEnumerable<long> lengths, int rounds)
     {
         using var models = new Models(benched);
-        foreach (long T in lengths)
-            foreach (var row in Prefill(models, T, rounds)) yield return row;
+        long[] all = [.. lengths.Order()];
+        // Before any other shape reads: what that takes stays with the process.
+        var memory = new ResidentMemory();
+        var peaks = all.ToDictionary(T => T, T => memory.PeakOf(() => Read(models.All[0].Checkpoint, T)));
+        foreach (long T in all)
+            foreach (var row in Prefill(models, T, rounds)) yield return row with { PeakBytes = peaks[T] };
     }
 
     private static List<Row> Prefill(Models models, long T, int rounds)

@@ -15,6 +15,12 @@ public sealed record Row(
     /// <summary>The peer's time over ours: above 1 we are the faster.</summary>
     public double Ratio => PeerMs / OursMs;
 
+    /// <summary>Tokens of all texts in a second of ours.</summary>
+    public double TokensPerSecond => Shape["T"] * Shape.GetValueOrDefault("B", 1) / OursMs * 1000;
+
+    /// <summary>The most memory that ours took beyond the weights, in bytes; null where it was not measured.</summary>
+    public long? PeakBytes { get; init; }
+
     /// <summary>Rows of one race, whose first contender is ours.</summary>
     public static IEnumerable<Row> Of(
         string bench, IReadOnlyDictionary<string, long> shape, IReadOnlyList<Contender> contenders, IReadOnlyList<Times> times, Func<int, double> agreement)

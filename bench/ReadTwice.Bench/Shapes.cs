@@ -8,6 +8,8 @@ public static class Shapes
         ["jrt-360m"] = Hazy(26, """
             "alt_mixer": { "_target_": "PrefixLinearAttention", "num_heads": 16, "feature_dim": 16, "enc_length": 1024 },
             """),
+        ["fda-jrt"] = Small(192, 6, 6, 256, 3, 48, "[1, 4]", "[2, 5]", 4096),
+        ["jrt-small"] = Small(384, 12, 6, 768, 6, 16, "[1, 5, 9]", "[2, 6, 10]", 16384),
         ["based-360m"] = Hazy(27, """
             "alt_mixer": { "_target_": "LinearAttention", "num_heads": 16, "feature_dim": 16, "feature_map": { "input_dim": 16 } },
             """),
@@ -48,6 +50,17 @@ public static class Shapes
     /// <exception cref="ArgumentException">There is none of this name.</exception>
     public static string Config(string name) => configs.TryGetValue(name, out string? config) ? config
         : throw new ArgumentException($"The shape \"{name}\" is not known. Known: {string.Join(", ", Names)}.");
+
+    // As the readers that ship are made, which configs/ trains.
+    private static string Small(int D, int layers, int H, int inner, int linearHeads, int K, string linear, string sliding, int vocabulary) => $$"""
+        {
+          "model_type": "gpt2", "vocab_size": {{vocabulary}}, "pad_vocab_size_multiple": 8, "n_embd": {{D}}, "n_layer": {{layers}}, "n_head": {{H}}, "n_inner": {{inner}},
+          "n_positions": 0, "rms_norm": true, "activation_function": "swiglu", "rotary_emb_fraction": 1, "mlp_fc1_bias": false, "mlp_fc2_bias": false,
+          "qkv_proj_bias": false, "out_proj_bias": false, "mixer": { "_target_": "BaseConv", "expand_proj": 4, "use_bias": true },
+          "alt_mixer": { "_target_": "PrefixLinearAttention", "num_heads": {{linearHeads}}, "feature_dim": {{K}}, "enc_length": 1024 }, "alt_mixer_layers": {{linear}},
+          "alt_mixer_2": { "_target_": "SlidingAttention", "window_size": 128 }, "alt_mixer_2_layers": {{sliding}}
+        }
+        """;
 
     private static string Hazy(int layers, string linearAttention) => $$"""
         {

@@ -22,7 +22,7 @@ internal static class EvalCommand
         var data = new Option<string>("--data", "-d") { Description = "The examples, .jsonl or .jsonl.gz; for fda also a folder with one *docs* and one *labels* file, or one of each part.", Required = true, HelpName = "FILE|FOLDER" };
         var part = new Option<string>("--part") { Description = "Which of several parts in a folder.", DefaultValueFactory = _ => "visible", HelpName = "PART" };
         var models = new Option<string[]>("--model", "-m") { Description = "Checkpoint to evaluate; given several times, later ones are compared with earlier ones. Without it, all that come with the program.", HelpName = "FOLDER|HUB-ID" };
-        var readings = new Option<string>("--reading", "-r") { Description = "How documents are read, with commas between.", DefaultValueFactory = _ => "once,twice", HelpName = "READINGS" };
+        var readings = new Option<string>("--reading", "-r") { Description = "How documents are read, with commas between: once, twice, 3x. For JRT-RNN and prompts shorter than its prefix also padded, with spaces before them as the authors' evaluation has them, and iterated, read anew for every token that is written; twice+padded is both.", DefaultValueFactory = _ => "once,twice", HelpName = "READINGS" };
         var contexts = new Option<string>("--context", "-c") { Description = "Tokens of document and answer together, with commas between.", DefaultValueFactory = _ => "1000", HelpName = "N,N" };
         var limit = new Option<int>("--limit") { Description = "Evaluate only this many examples, spread evenly over the data; 0 for all.", HelpName = "N" };
         var result = new Option<string?>("--json") { Description = "File for the results.", HelpName = "FILE" };
@@ -30,10 +30,9 @@ internal static class EvalCommand
         var type = new Option<string>("--dtype") { Description = "What the matrices are kept in.", DefaultValueFactory = _ => "f32" }.AcceptOnlyFromAmong("f32", "bf16");
         var threads = new Option<int>("--threads") { Description = "Processor threads to use; 0 for one a core.", HelpName = "N" };
         var quantize = ModelOptions.MakeQuantize();
-        var padding = PaddingOption.Make();
         var command = new Command("eval", "Scores models on a recall task, reading once and twice, and says how certain the differences are.")
         {
-            task, data, part, models, readings, contexts, limit, result, predictions, type, quantize, threads, padding,
+            task, data, part, models, readings, contexts, limit, result, predictions, type, quantize, threads,
         };
         command.SetAction((parsed, cancel) =>
         {
@@ -41,14 +40,13 @@ internal static class EvalCommand
             var recall = RecallTasks.Named(parsed.GetValue(task)!);
             var examples = Spread(Load(recall, parsed.GetValue(data)!, parsed.GetValue(part)!), parsed.GetValue(limit));
             Condition[] conditions = [.. Conditions(parsed.GetValue(readings)!, parsed.GetValue(contexts)!)];
-            var rule = PaddingOption.Read(parsed, padding);
             string rounded = parsed.GetValue(quantize) is { } to and not "none" ? $" {to}" : "";
-            using var file = new PredictionFile(parsed.GetValue(predictions), $"{recall.Name} {rule} {Hash(examples)}{rounded}");
+            using var file = new PredictionFile(parsed.GetValue(predictions), $"{recall.Name} {Hash(examples)}{rounded}");
             var runs = new List<(ModelSummary Model, IReadOnlyList<Prediction> Predictions)>();
             foreach (string name in parsed.GetValue(models) is { Length: > 0 } named ? named : ShippedModels.All)
             {
                 using var checkpoint = ModelOptions.Load(name, parsed.GetValue(type)!, parsed.GetValue(quantize)!);
-                var evaluator = new Evaluator(recall, checkpoint.Model, checkpoint.Tokenizer, rule);
+                var evaluator = new Evaluator(recall, checkpoint.Model, checkpoint.Tokenizer);
                 var summary = ModelSummary.Of(ShortName(name), checkpoint.Model);
                 runs.Add((summary, Run(terminal, summary, evaluator, examples, conditions, file, cancel)));
             }
@@ -73,7 +71,7 @@ internal static class EvalCommand
                 if (line.Prediction is not null) made.Add(line.Prediction);
                 progress.Report((double)++done / examples.Count / conditions.Length);
             }
-            model.Seconds[(condition.Reading.ToString(), condition.ContextLength)] = clock.Elapsed.TotalSeconds;
+            model.Seconds[(condition.Name, condition.ContextLength)] = clock.Elapsed.TotalSeconds;
         }
         return made;
     });
@@ -163,7 +161,7 @@ internal static class EvalCommand
         foreach (string context in contexts.Split(',', StringSplitOptions.TrimEntries))
             foreach (string reading in readings.Split(',', StringSplitOptions.TrimEntries))
                 yield return int.TryParse(context, out int length) && length > Evaluator.AnswerBudget
-                    ? new(Reading.Parse(reading), length)
+                    ? Condition.Named(reading, length)
                     : throw new ArgumentException($"--context {context} is no number of tokens above the {Evaluator.AnswerBudget} of the answer.");
     }
 

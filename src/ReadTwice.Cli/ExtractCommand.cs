@@ -30,7 +30,7 @@ internal static class ExtractCommand
             using var checkpoint = model.Load(parsed);
             var laid = asked ?? ReadingOption.Default(checkpoint.Model);
             var reader = new Reader(checkpoint.Model, checkpoint.Tokenizer, PaddingOption.Read(parsed, padding));
-            using var journal = Journal.Open(table.Path, $"{checkpoint.Model.Hash} {laid} {how} {string.Join('\n', names)}");
+            using var journal = OpenJournal(table.Path, $"{checkpoint.Model.Hash} {laid} {how} {string.Join('\n', names)}");
             var rows = Run(terminal, parsed.GetValue(documents)!, names, laid, how, reader, journal, cancel);
             table.Write(names, rows);
             journal.Delete();
@@ -42,9 +42,13 @@ internal static class ExtractCommand
         return command;
     }
 
+    /// <summary>Opens a table's journal; rows that had failed are made again.</summary>
+    public static Journal<Extract> OpenJournal(string table, string settings) =>
+        Journal<Extract>.Open(table, settings, row => row.Error is null ? row.Document : null);
+
     private static List<Extract> Run(
         Terminal terminal, string[] documents, IReadOnlyList<string> fields, Reading reading, Continuation how,
-        Reader reader, Journal journal, CancellationToken cancel) => terminal.WithProgress("extracting", progress =>
+        Reader reader, Journal<Extract> journal, CancellationToken cancel) => terminal.WithProgress("extracting", progress =>
     {
         var rows = new List<Extract>();
         foreach (string document in documents)

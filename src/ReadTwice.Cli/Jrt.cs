@@ -26,6 +26,7 @@ internal static class Jrt
             EvalCommand.Make(terminal),
             SynthCommand.Make(terminal),
             BenchCommand.Make(terminal),
+            PlotCommand.Make(terminal),
         };
         var parsed = root.Parse(args);
         if (WrongUse(parsed, args) is { } wrong)

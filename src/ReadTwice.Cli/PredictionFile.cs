@@ -36,12 +36,12 @@ internal sealed class PredictionFile : IDisposable
 
     /// <summary>What is known of an example, or null where it was not predicted yet; the prediction of one that is left out is null.</summary>
     public Line? Find(string modelHash, Condition condition, int example) =>
-        done.GetValueOrDefault((modelHash, condition.Reading.ToString(), condition.ContextLength, example));
+        done.GetValueOrDefault((modelHash, condition.Name, condition.ContextLength, example));
 
     /// <summary>Notes a prediction; it is on disk when this returns.</summary>
     public Line Add(string modelHash, Condition condition, int example, Prediction? prediction)
     {
-        var line = new Line(Settings, modelHash, condition.Reading.ToString(), condition.ContextLength, example, prediction);
+        var line = new Line(Settings, modelHash, condition.Name, condition.ContextLength, example, prediction);
         Write(line);
         return line;
     }

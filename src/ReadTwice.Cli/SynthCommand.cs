@@ -1,6 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
-using ReadTwice.Native;
 using ReadTwice.Synthetic;
 using Spectre.Console;
 
@@ -11,7 +9,7 @@ internal static class SynthCommand
 {
     public static Command Make(Terminal terminal) => new("synth", "Synthetic tasks of recall: examples, theory, and what small models make of them.")
     {
-        Examples(terminal), Theory(terminal), Sweep(terminal),
+        Examples(terminal), Theory(terminal), SetDisjointnessCommand.Make(terminal),
     };
 
     private static Command Examples(Terminal terminal)
@@ -57,70 +55,6 @@ internal static class SynthCommand
             terminal.WriteTable(table);
         });
         return command;
-    }
-
-    private static Command Sweep(Terminal terminal)
-    {
-        var widths = new Option<int[]>("--width") { Description = "Model widths.", AllowMultipleArgumentsPerToken = true, DefaultValueFactory = _ => [48], HelpName = "D" };
-        var features = new Option<int[]>("--features") { Description = "Feature widths, which decide the size of the state.", AllowMultipleArgumentsPerToken = true, DefaultValueFactory = _ => [4, 8, 16], HelpName = "F" };
-        var seeds = new Option<int[]>("--seeds") { Description = "A run each.", AllowMultipleArgumentsPerToken = true, DefaultValueFactory = _ => [1, 2], HelpName = "N" };
-        var steps = new Option<int>("--steps") { Description = "Updates of a run.", DefaultValueFactory = _ => new DisjointnessSettings().Steps, HelpName = "N" };
-        var output = new Option<string>("--out", "-o") { Description = "File for the runs, a JSON object a line; runs that stand there already are not repeated.", Required = true, HelpName = "FILE" };
-        var plot = new Option<string?>("--plot") { Description = "Draw accuracy against the size of the state.", HelpName = "F.png|F.svg" };
-        var threads = new Option<int>("--threads") { Description = "Processor threads; 0 for one a core.", HelpName = "N" };
-        var json = JsonOption.Make();
-        var command = new Command("set-disjointness", "Trains small models that read once, twice, or in both directions, and compares them at each size of state.")
-        {
-            widths, features, seeds, steps, output, plot, threads, json,
-        };
-        command.SetAction((parsed, cancel) =>
-        {
-            Libtorch.Require();
-            if (parsed.GetValue(threads) is > 0 and var n) Libtorch.Threads = n;
-            var settings = new DisjointnessSettings { Steps = parsed.GetValue(steps) };
-            string path = parsed.GetValue(output)!;
-            var runs = File.Exists(path) ? File.ReadLines(path).Where(line => line.Length > 0).Select(line => Parse(path, line)).ToList() : [];
-            foreach (int seed in parsed.GetValue(seeds)!)
-                foreach (int D in parsed.GetValue(widths)!)
-                    foreach (int F in parsed.GetValue(features)!)
-                        foreach (var reader in Enum.GetValues<SetReader>())
-                        {
-                            if (runs.Any(run => (run.Reader, run.D, run.F, run.Seed) == (reader, D, F, seed))) continue;
-                            var run = terminal.WithProgress($"{reader} {D} {F}", progress => DisjointnessExperiment.Run(settings, reader, D, F, seed, progress, cancel));
-                            File.AppendAllText(path, JsonSerializer.Serialize(run) + "\n");
-                            runs.Add(run);
-                            if (parsed.GetValue(json)) terminal.WriteJson(run);
-                            else terminal.Error.WriteLine($"{reader}, width {D}, features {F}, seed {seed}: state {run.StateBytes:N0} bytes, short set first {run.ShortFirst:0.0%}, long set first {run.LongFirst:0.0%}");
-                        }
-            if (parsed.GetValue(plot) is { } picture) Plot(runs).Save(picture);
-            return Task.FromResult(0);
-        });
-        return command;
-    }
-
-    private static LinePlot Plot(List<DisjointnessRun> runs)
-    {
-        var lines = new List<Line>();
-        foreach (var reader in runs.GroupBy(run => run.Reader).OrderBy(group => group.Key))
-        {
-            var sizes = reader.GroupBy(run => run.StateBytes).OrderBy(group => group.Key).ToList();
-            double[] bytes = [.. sizes.Select(size => (double)size.Key)];
-            lines.Add(new($"{reader.Key}, short set first", bytes, [.. sizes.Select(size => 100 * size.Average(run => run.ShortFirst))]));
-            lines.Add(new($"{reader.Key}, long set first", bytes, [.. sizes.Select(size => 100 * size.Average(run => run.LongFirst))]));
-        }
-        return new("The token that two sets have in common", "bytes of state", "named rightly, %", lines) { LogX = true };
-    }
-
-    private static DisjointnessRun Parse(string path, string line)
-    {
-        try
-        {
-            return JsonSerializer.Deserialize<DisjointnessRun>(line) ?? throw new JsonException("null");
-        }
-        catch (JsonException e)
-        {
-            throw new InvalidDataException($"{path} holds something other than runs of this command ({e.Message}); name another file.", e);
-        }
     }
 
     private static SetSizes Sizes(string text)

@@ -37,6 +37,10 @@ internal sealed record Terminal(TextWriter Out, TextWriter Error, TextReader In,
     /// <summary>Writes a result as JSON to a file.</summary>
     public static void WriteJson<T>(Stream stream, T result) => JsonSerializer.Serialize(stream, result, json);
 
+    /// <summary>Reads what <see cref="WriteJson{T}(T)"/> wrote.</summary>
+    /// <exception cref="JsonException">It is something else.</exception>
+    public static T ReadJson<T>(string text) => JsonSerializer.Deserialize<T>(text, json) ?? throw new JsonException("null");
+
     /// <summary>Writes a table of results; plain and unwrapped where no person watches.</summary>
     public void WriteTable(Table table)
     {

@@ -5,55 +5,27 @@ using static TorchSharp.torch;
 
 namespace ReadTwice.Synthetic;
 
-/// <summary>Who reads the two sets.</summary>
-public enum SetReader
-{
-    /// <summary>Linear attention from left to right, sets laid once.</summary>
-    Once,
-
-    /// <summary>The same, sets laid twice.</summary>
-    Twice,
-
-    /// <summary>Prefix linear attention (JRT-RNN), sets laid once: both are in the state before the first query.</summary>
-    Prefix,
-}
-
-/// <summary>A run's size on a processor; the authors' own is some thousand times as large.</summary>
-public sealed record DisjointnessSettings
-{
-    /// <summary>Tokens of the vocabulary.</summary>
-    public int VocabularySize { get; init; } = 256;
-
-    /// <summary>Sizes that are trained on.</summary>
-    public IReadOnlyList<SetSizes> TrainingSizes { get; init; } = SetDisjointness.BothOrders([new(4, 16), new(4, 32), new(8, 32)]);
-
-    /// <summary>Sizes that are tested; larger ones than any trained on tell how far a model reaches.</summary>
-    public IReadOnlyList<SetSizes> TestSizes { get; init; } = SetDisjointness.BothOrders([new(4, 16), new(4, 32), new(8, 32), new(4, 64), new(8, 64)]);
-
-    /// <summary>Updates, each of one size, the sizes in turn.</summary>
-    public int Steps { get; init; } = 3000;
-
-    /// <summary>Examples of an update; drawn anew each time.</summary>
-    public int BatchSize { get; init; } = 64;
-
-    /// <summary>Test examples of each size.</summary>
-    public int TestExamples { get; init; } = 500;
-
-    /// <summary>The highest learning rate; it falls to 0.</summary>
-    public double Rate { get; init; } = 2e-3;
-}
+/// <summary>The part of the examples of one size whose common token a model names.</summary>
+/// <param name="A">Tokens of the set that stands first.</param>
+/// <param name="B">Of the second.</param>
+/// <param name="Trained">Whether it was trained on sets of this size.</param>
+/// <param name="Accuracy">From 0 to 1.</param>
+public sealed record SizeAccuracy(int A, int B, bool Trained, double Accuracy);
 
 /// <summary>What a trained model can do.</summary>
-/// <param name="Reader">Who reads.</param>
-/// <param name="D">Model width.</param>
-/// <param name="F">Feature width.</param>
-/// <param name="Seed">Decides weights and examples.</param>
-/// <param name="StateBytes">The size of its state.</param>
-/// <param name="Accuracy">The part of the examples whose common token it names, by sizes.</param>
-/// <param name="ShortFirst">Mean over the sizes whose smaller set stands first.</param>
-/// <param name="LongFirst">Mean over those whose larger set does.</param>
-public sealed record DisjointnessRun(
-    SetReader Reader, int D, int F, int Seed, long StateBytes, IReadOnlyDictionary<string, double> Accuracy, double ShortFirst, double LongFirst);
+/// <param name="Point">Which model.</param>
+/// <param name="StateBytes">The size of its state; of one that grows with the text, after the longest.</param>
+/// <param name="Sizes">What it names of each size.</param>
+public sealed record DisjointnessRun(DisjointnessPoint Point, long StateBytes, IReadOnlyList<SizeAccuracy> Sizes)
+{
+    /// <summary>Mean over the sizes whose smaller set stands first; NaN where there is none.</summary>
+    public double ShortFirst => Mean(size => size.A < size.B);
+
+    /// <summary>Mean over the sizes whose larger set stands first; NaN where there is none.</summary>
+    public double LongFirst => Mean(size => size.A > size.B);
+
+    private double Mean(Func<SizeAccuracy, bool> of) => Sizes.Where(of).Select(size => size.Accuracy).DefaultIfEmpty(double.NaN).Average();
+}
 
 /// <summary>Trains small models on set disjointness and tests them, to see what order and reading do at each size of state (arXiv 2407.05483, figure 2).</summary>
 /// <remarks>Four layers as the authors': convolution and linear attention in turn, two heads, layer norm, an MLP of GeLU.</remarks>
@@ -63,15 +35,13 @@ public static class DisjointnessExperiment
 
     /// <summary>Trains and tests one model.</summary>
     /// <param name="settings">How long, on what.</param>
-    /// <param name="reader">Who reads.</param>
-    /// <param name="D">Model width.</param>
-    /// <param name="F">Feature width.</param>
-    /// <param name="seed">Decides weights and examples; the same gives the same result.</param>
+    /// <param name="point">Which model; the same gives the same result.</param>
     /// <param name="progress">Told the done part, from 0 to 1.</param>
     /// <param name="cancel">Asked between updates.</param>
     public static DisjointnessRun Run(
-        DisjointnessSettings settings, SetReader reader, int D, int F, int seed, IProgress<double>? progress = null, CancellationToken cancel = default)
+        DisjointnessSettings settings, DisjointnessPoint point, IProgress<double>? progress = null, CancellationToken cancel = default)
     {
+        var (reader, D, F, seed) = point;
         var task = new SetDisjointness(settings.VocabularySize);
         using var checkpoint = Checkpoint.New("synthetic", Config(settings, reader, D, F), new ByteTokenizer(), seed);
         var model = checkpoint.Model;
@@ -94,18 +64,18 @@ public static class DisjointnessExperiment
             progress?.Report((step + 1.0) / settings.Steps);
         }
         model.eval();
-        var accuracy = settings.TestSizes.ToDictionary(sizes => $"{sizes}", sizes => Test(task, model, sizes, reader, settings.TestExamples, seed));
+        var accuracy = settings.TestSizes.Select(sizes => new SizeAccuracy(
+            sizes.A, sizes.B, settings.TrainingSizes.Contains(sizes), Test(task, model, sizes, reader, settings.TestExamples, seed))).ToList();
         using var state = model.NewState();
-        double Mean(Func<SetSizes, bool> of) => settings.TestSizes.Where(of).Select(sizes => accuracy[$"{sizes}"]).DefaultIfEmpty(double.NaN).Average();
-        return new(reader, D, F, seed, state.Bytes, accuracy, Mean(sizes => sizes.A < sizes.B), Mean(sizes => sizes.A > sizes.B));
+        return new(point, state.Bytes + model.StateBytesPerToken * Longest(settings), accuracy);
     }
 
     private static TrainingBatch Batch(SetDisjointness task, SetSizes sizes, SetReader reader, int count, Random random)
     {
-        var reading = reader == SetReader.Twice ? Reading.Twice : Reading.Once;
+        var reading = reader == SetReader.Repeated ? Reading.Twice : Reading.Once;
         return TrainingBatch.Lay(
             [.. Enumerable.Range(0, count).Select(_ => task.Draw(sizes, reading, random).AsSequence())],
-            new(reader == SetReader.Prefix ? Objective.PrefixNextToken : Objective.NextToken, MaskId: 0), random);
+            new(reader == SetReader.NonCausal ? Objective.PrefixNextToken : Objective.NextToken, MaskId: 0), random);
     }
 
     private static double Test(SetDisjointness task, LanguageModel model, SetSizes sizes, SetReader reader, int count, int seed)
@@ -123,15 +93,19 @@ public static class DisjointnessExperiment
 
     private static ConfigJson Config(DisjointnessSettings settings, SetReader reader, int D, int F)
     {
-        int longest = settings.TrainingSizes.Concat(settings.TestSizes).Max(sizes => sizes.A + sizes.B) + 3;
-        string attention = reader == SetReader.Prefix ? "PrefixLinearAttention" : "LinearAttention";
+        // A layer that is listed but has no mixer of its own is softmax attention.
+        string mixer = reader == SetReader.Attention ? "" : $$"""
+            "alt_mixer": { "_target_": "{{(reader == SetReader.NonCausal ? "PrefixLinearAttention" : "LinearAttention")}}", "num_heads": 2, "feature_dim": {{F}}, "enc_length": {{Longest(settings)}} },
+            """;
         return ConfigJson.Parse($$"""
             {
               "model_type": "gpt2", "vocab_size": {{settings.VocabularySize}}, "pad_vocab_size_multiple": 8, "n_embd": {{D}}, "n_layer": 4, "n_head": 2, "n_inner": {{2 * D}},
               "n_positions": 0, "rms_norm": false, "activation_function": "gelu_new", "tie_word_embeddings": true,
               "mixer": { "_target_": "BaseConv", "expand_proj": 2, "use_bias": true },
-              "alt_mixer": { "_target_": "{{attention}}", "num_heads": 2, "feature_dim": {{F}}, "enc_length": {{longest}} }, "alt_mixer_layers": [1, 3]
+              {{mixer}} "alt_mixer_layers": [1, 3]
             }
             """, "config.json");
     }
+
+    private static int Longest(DisjointnessSettings settings) => settings.TrainingSizes.Concat(settings.TestSizes).Max(sizes => sizes.A + sizes.B) + 3;
 }

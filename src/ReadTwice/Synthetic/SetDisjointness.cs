@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace ReadTwice.Synthetic;
 
 /// <summary>How many tokens the two sets have.</summary>
@@ -6,6 +8,7 @@ namespace ReadTwice.Synthetic;
 public readonly record struct SetSizes(int A, int B)
 {
     /// <summary>The same sizes in the other order.</summary>
+    [JsonIgnore]
     public SetSizes Reversed => new(B, A);
 
     /// <inheritdoc/>

@@ -194,6 +194,8 @@ public sealed class Trainer : IDisposable
     {
         if (validation is null) return null;
         using var inference = no_grad();
+        // What is exported is what is measured.
+        for (int p = 0; p < averages.Count; p++) parameters[p].Publish(averages[p]);
         var order = new SequenceOrder(validation, config.BatchTokens, config.Seed);
         var sum = new LossParts(0, 0, 0, 0, 0);
         for (int i = 0; i < order.BatchesPerEpoch; i++)
@@ -203,6 +205,7 @@ public sealed class Trainer : IDisposable
             var (_, parts) = PrefixLoss.Of(Model, Lay(validation, order[i], i), config.MaskWeight);
             sum = Add(sum, parts, order.BatchesPerEpoch);
         }
+        if (averages.Count > 0) foreach (var parameter in parameters) parameter.Publish();
         return new(sum.Next, sum.Masked, sum.Answers, sum.AnswerTokens == 0 ? 0 : (double)sum.AnswersRight / sum.AnswerTokens);
     }
 

@@ -53,7 +53,7 @@ public sealed class ExtractCommandTests : IDisposable
         string whole = File.ReadAllText(table);
 
         // What a stopped run leaves behind: the key of its settings, a row that is done, one that failed, one cut short.
-        using (var journal = ReadTwice.Cli.Journal.Open(table, "x")) journal.Add(new(first, ["kept"], null));
+        using (var journal = ReadTwice.Cli.ExtractCommand.OpenJournal(table, "x")) journal.Add(new(first, ["kept"], null));
         string kept = File.ReadAllLines(table + ".unfinished")[1];
         File.Delete(table);
         File.WriteAllText(table + ".unfinished", "another run's settings\n" + kept);
@@ -65,14 +65,14 @@ public sealed class ExtractCommandTests : IDisposable
     public void Rows_that_are_done_are_kept_and_failed_or_broken_ones_are_not()
     {
         string table = folder.File("t.csv");
-        using (var journal = ReadTwice.Cli.Journal.Open(table, "settings"))
+        using (var journal = ReadTwice.Cli.ExtractCommand.OpenJournal(table, "settings"))
         {
             journal.Add(new("a", ["1"], null));
             journal.Add(new("b", [""], "failed"));
         }
         File.AppendAllText(table + ".unfinished", "{\"Document\":\"c\",\"Val");
-        using (var again = ReadTwice.Cli.Journal.Open(table, "settings")) Assert.Equal(["a"], again.Done.Keys);
-        using (var other = ReadTwice.Cli.Journal.Open(table, "other settings")) Assert.Empty(other.Done);
+        using (var again = ReadTwice.Cli.ExtractCommand.OpenJournal(table, "settings")) Assert.Equal(["a"], again.Done.Keys);
+        using (var other = ReadTwice.Cli.ExtractCommand.OpenJournal(table, "other settings")) Assert.Empty(other.Done);
     }
 
     [Fact]

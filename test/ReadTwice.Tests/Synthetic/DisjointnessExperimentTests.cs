@@ -22,14 +22,13 @@ public sealed class DisjointnessExperimentTests
         Native.Libtorch.Threads = 1;
         foreach (var reader in Enum.GetValues<SetReader>())
         {
-            var run = DisjointnessExperiment.Run(settings, reader, D: 16, F: 8, seed: 1);
+            var run = Run(settings, reader, F: 8);
             Assert.True(run.ShortFirst > 0.6, $"{reader}: {run.ShortFirst}");
-            Assert.Equal(["2_6", "6_2"], run.Accuracy.Keys);
-            Assert.True(run.StateBytes > 0);
+            Assert.Equal([(2, 6, true), (6, 2, true)], run.Sizes.Select(size => (size.A, size.B, size.Trained)));
+            Assert.Equal((run.Sizes[0].Accuracy, run.Sizes[1].Accuracy), (run.ShortFirst, run.LongFirst));
         }
         var brief = settings with { Steps = 20 };
-        Assert.Equal(
-            DisjointnessExperiment.Run(brief, SetReader.Prefix, 16, 8, 2).Accuracy, DisjointnessExperiment.Run(brief, SetReader.Prefix, 16, 8, 2).Accuracy);
+        Assert.Equal(Run(brief, SetReader.NonCausal, 8).Sizes, Run(brief, SetReader.NonCausal, 8).Sizes);
     }
 
     [Fact]
@@ -37,9 +36,16 @@ public sealed class DisjointnessExperimentTests
     {
         Native.Libtorch.Threads = 1;
         var quick = settings with { Steps = 1, TestExamples = 1 };
-        long once = DisjointnessExperiment.Run(quick, SetReader.Once, 16, 4, 1).StateBytes;
-        Assert.Equal(once, DisjointnessExperiment.Run(quick, SetReader.Twice, 16, 4, 1).StateBytes);
-        Assert.Equal(once, DisjointnessExperiment.Run(quick, SetReader.Prefix, 16, 4, 1).StateBytes);
-        Assert.True(once < DisjointnessExperiment.Run(quick, SetReader.Once, 16, 8, 1).StateBytes);
+        var longer = quick with { TestSizes = [new(4, 8)] };
+        long once = Run(quick, SetReader.Causal, 4).StateBytes;
+        Assert.Equal(once, Run(quick, SetReader.Repeated, 4).StateBytes);
+        Assert.Equal(once, Run(quick, SetReader.NonCausal, 4).StateBytes);
+        Assert.Equal(once, Run(longer, SetReader.Causal, 4).StateBytes);
+        Assert.True(once < Run(quick, SetReader.Causal, 8).StateBytes);
+
+        // Keys and values of two layers for each of four more tokens.
+        Assert.Equal(4 * 2 * 2 * 16 * sizeof(float), Run(longer, SetReader.Attention, 4).StateBytes - Run(quick, SetReader.Attention, 4).StateBytes);
     }
+
+    private static DisjointnessRun Run(DisjointnessSettings settings, SetReader reader, int F) => DisjointnessExperiment.Run(settings, new(reader, D: 16, F, Seed: 1));
 }
