@@ -36,18 +36,17 @@ public static partial class Ops
     {
         if (!Spans.Fit(q, k, v, keys, values) || Spans.Learn(q, k, v, keys, values))
             return WindowByOperators(q, k, v, keys, values, scale, position, turns, starts);
-        using var scope = NewDisposeScope();
-        var o = empty(q.shape);
         int B = (int)q.size(0), T = (int)q.size(1), E = (int)keys.size(3);
         var sizes = new Kernels.WindowSizes(B, T, (int)q.size(2) / E, (int)keys.size(1), E, (int)keys.size(2));
         (q, k, v) = (Spans.Rows(q, out int qRow), Spans.Rows(k, out int kRow), Spans.Rows(v, out int vRow));
-        (keys, values) = (keys.contiguous(), values.contiguous());
+        (keys, values) = (Spans.Contiguous(keys), Spans.Contiguous(values));
+        var o = empty(B, T, q.size(2));
         Kernels.SlidingWindowAttention.Forward(
             sizes, (float)scale, position, starts is null ? [] : starts.data<long>().ToArray(), Spans.In(turns?.Cos), Spans.In(turns?.Sin),
             Spans.InRows(q, qRow), qRow, Spans.InRows(k, kRow), kRow, Spans.InRows(v, vRow), vRow, Spans.Ref(keys), Spans.Ref(values), Spans.Ref(o),
             Libtorch.Threads);
         GC.KeepAlive((q, k, v, turns));
-        return (o.MoveToOuterDisposeScope(), keys.MoveToOuterDisposeScope(), values.MoveToOuterDisposeScope());
+        return (o, keys, values);
     }
 
     internal static (Tensor O, Tensor Keys, Tensor Values) WindowByOperators(
