@@ -11,15 +11,19 @@ internal static unsafe class ConvolutionForward<L> where L : struct, ILanes<L>
     {
         var (B, T, C, K) = operands.Sizes;
         long most = Math.Min(T / Math.Max(FewestTokens, K), (long)T * C / FewestNumbers);   // a piece after the first does not meet the state
-        int pieces = (int)Math.Clamp(most, 1, Math.Max(1, PiecesOfThread * Workers.Count(threads) / B));
+        int pieces = (int)Math.Clamp(most, 1, Math.Max(1, PiecesOfThread * Workers.Count(threads) / B)), all = B * pieces;
         using var scratch = Scratch.For(scratch => new Buffers(operands.Sizes, scratch), out var buffers);
         Transpose.Copy(operands.Weight, K, C, K, 1, buffers.Weight, C);
         if (operands.Bias == null) new Ref(buffers.Bias, C).Clear();
         else new In(operands.Bias, C).CopyTo(new(buffers.Bias, C));
-        Workers.Run(B * pieces, i =>
+        int taken = -1;   // a thread that is held up takes fewer
+        Workers.Run(Math.Min(all, Workers.Count(threads)), _ =>
         {
-            int piece = i % pieces;
-            Piece(operands, buffers, i / pieces, (int)((long)T * piece / pieces), (int)((long)T * (piece + 1) / pieces));
+            for (int i; (i = Interlocked.Increment(ref taken)) < all;)
+            {
+                int piece = i % pieces;
+                Piece(operands, buffers, i / pieces, (int)((long)T * piece / pieces), (int)((long)T * (piece + 1) / pieces));
+            }
         });
     }
 

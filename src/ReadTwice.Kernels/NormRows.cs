@@ -53,9 +53,11 @@ internal static unsafe class NormRows<L> where L : struct, ILanes<L>
         for (int part = 1; part < parts; part++) Add(all, dWeight, (float*)sums + part * all, dWeight);
     }
 
-    /// <summary>The weights with their offset, [Groups, N].</summary>
-    private static Scratch Weights(NormOperands operands, out nint weights)
+    /// <summary>The weights with their offset, [Groups, N]: those that were given, where nothing is added to them.</summary>
+    private static Scratch? Weights(NormOperands operands, out nint weights)
     {
+        weights = (nint)operands.Weight;
+        if (operands.Weight != null && operands.Sizes.Offset == 0) return null;
         int all = operands.Sizes.Groups * operands.Sizes.N;
         var scratch = Scratch.For(scratch => (nint)scratch.Take(all), out weights);
         for (int i = 0; i < all; i++) ((float*)weights)[i] = operands.Weight == null ? 1 : operands.Weight[i] + operands.Sizes.Offset;

@@ -36,9 +36,9 @@ public static unsafe class ShortConvolution
             };
             switch (Width.For(sizes.C))
             {
-                case 16: ConvolutionForward<Lanes512>.Run(operands, threads); break;
-                case 8: ConvolutionForward<Lanes256>.Run(operands, threads); break;
-                case 4: ConvolutionForward<Lanes128>.Run(operands, threads); break;
+                case 16: Run<Lanes512>(operands, threads); break;
+                case 8: Run<Lanes256>(operands, threads); break;
+                case 4: Run<Lanes128>(operands, threads); break;
                 default: Reference(sizes, x, xRow, weight, bias, silu, gate, gateRow, state, y); break;
             }
         }
@@ -143,6 +143,12 @@ public static unsafe class ShortConvolution
                 dpadded.AsSpan(0, K - 1).CopyTo(dstate0.Slice((b * C + c) * (K - 1), K - 1));
                 for (int t = 0; t < T; t++) dx[(b * T + t) * C + c] = dpadded[K - 1 + t];
             }
+    }
+
+    private static void Run<L>(ConvolutionOperands operands, int threads) where L : struct, ILanes<L>
+    {
+        if (operands.Sizes.T == 1) ConvolutionStep<L>.Run(operands, threads);
+        else ConvolutionForward<L>.Run(operands, threads);
     }
 
     private static void Pad(ConvolutionSizes sizes, In x, int xRow, In state, int b, int c, float[] padded)

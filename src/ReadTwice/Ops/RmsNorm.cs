@@ -28,7 +28,7 @@ public static partial class Ops
     public static (Tensor Sum, Tensor Normalised) RmsNormOfSum(
         Tensor x, Tensor added, Tensor? weight, double epsilon, long groups = 1, double offset = 0)
     {
-        if (!HasNormKernel(x, weight) || !Spans.Fit(added) || !x.shape.SequenceEqual(added.shape))
+        if (!HasNormKernel(x, weight) || !Spans.Fit(added) || !Spans.Alike(x, added))
         {
             var sum = x + added;
             return (sum, NormByOperators(sum, weight, epsilon, groups, offset));
@@ -70,12 +70,11 @@ public static partial class Ops
 
         public static List<Tensor> Read(Tensor x, Tensor? added, Tensor? weight, Kernels.NormSizes sizes)
         {
-            using var scope = NewDisposeScope();
-            var (y, sum) = (empty(x.shape), added is null ? null : empty(x.shape));
-            (x, added, weight) = (x.contiguous(), added?.contiguous(), weight?.contiguous());
+            (x, added, weight) = (Spans.Contiguous(x), added is null ? null : Spans.Contiguous(added), weight is null ? null : Spans.Contiguous(weight));
+            var (y, sum) = (empty_like(x), added is null ? null : empty_like(x));
             Kernels.RmsNorm.Forward(sizes, Spans.In(x), Spans.In(added), Spans.In(weight), Spans.Ref(sum), Spans.Ref(y), Libtorch.Threads);
             GC.KeepAlive((x, added, weight));
-            return sum is null ? [y.MoveToOuterDisposeScope()] : [y.MoveToOuterDisposeScope(), sum.MoveToOuterDisposeScope()];
+            return sum is null ? [y] : [y, sum];
         }
 
         public override List<Tensor> forward(autograd.AutogradContext context, params object[] inputs)

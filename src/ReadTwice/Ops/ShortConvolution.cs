@@ -48,18 +48,17 @@ public static partial class Ops
 
         public static (Tensor Y, Tensor State) Read(Tensor x, Tensor weight, Tensor? bias, Tensor state, bool silu, Tensor? gate)
         {
-            using var scope = NewDisposeScope();
             var sizes = Sizes(x, weight);
-            var (y, next) = (empty(x.shape), state.contiguous().clone());
+            var (y, next) = (empty(sizes.B, sizes.T, sizes.C), Spans.Contiguous(state).clone());
             x = Spans.Rows(x, out int xRow);
             int gateRow = 0;
             if (gate is not null) gate = Spans.Rows(gate, out gateRow);
-            weight = weight.contiguous();
+            weight = Spans.Contiguous(weight);
             Kernels.ShortConvolution.Forward(
                 sizes, Spans.InRows(x, xRow), xRow, Spans.In(weight), Spans.In(bias), silu, Spans.InRows(gate, gateRow), gateRow,
                 Spans.Ref(next), Spans.Ref(y), Libtorch.Threads);
             GC.KeepAlive((x, weight, bias, gate));
-            return (y.MoveToOuterDisposeScope(), next.MoveToOuterDisposeScope());
+            return (y, next);
         }
 
         public override List<Tensor> forward(autograd.AutogradContext context, params object[] inputs)

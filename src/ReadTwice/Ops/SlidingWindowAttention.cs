@@ -4,20 +4,6 @@ using static TorchSharp.torch;
 
 namespace ReadTwice;
 
-/// <summary>The angles by which rotary position embedding turns the pairs of channels of a piece: cosines and sines, [T, pairs].</summary>
-public sealed record Turns(Tensor Cos, Tensor Sin)
-{
-    /// <summary>Turns pair j, channels j and j + pairs, of each head.</summary>
-    /// <param name="x">[B, H, T, E].</param>
-    public Tensor Apply(Tensor x)
-    {
-        using var scope = NewDisposeScope();
-        long pairs = Cos.size(1);
-        var (a, b, rest) = (x.narrow(3, 0, pairs), x.narrow(3, pairs, pairs), x.narrow(3, 2 * pairs, x.size(3) - 2 * pairs));
-        return cat([a * Cos - b * Sin, b * Cos + a * Sin, rest], 3).MoveToOuterDisposeScope();
-    }
-}
-
 public static partial class Ops
 {
     /// <summary>Softmax attention of each token over itself and the W tokens before it, of which rings keep the newest.</summary>
@@ -36,18 +22,17 @@ public static partial class Ops
     {
         if (!Spans.Fit(q, k, v, keys, values) || Spans.Learn(q, k, v, keys, values))
             return WindowByOperators(q, k, v, keys, values, scale, position, turns, starts);
-        using var scope = NewDisposeScope();
-        var o = empty(q.shape);
         int B = (int)q.size(0), T = (int)q.size(1), E = (int)keys.size(3);
         var sizes = new Kernels.WindowSizes(B, T, (int)q.size(2) / E, (int)keys.size(1), E, (int)keys.size(2));
         (q, k, v) = (Spans.Rows(q, out int qRow), Spans.Rows(k, out int kRow), Spans.Rows(v, out int vRow));
-        (keys, values) = (keys.contiguous(), values.contiguous());
+        (keys, values) = (Spans.Contiguous(keys), Spans.Contiguous(values));
+        var o = empty(B, T, q.size(2));
         Kernels.SlidingWindowAttention.Forward(
             sizes, (float)scale, position, starts is null ? [] : starts.data<long>().ToArray(), Spans.In(turns?.Cos), Spans.In(turns?.Sin),
             Spans.InRows(q, qRow), qRow, Spans.InRows(k, kRow), kRow, Spans.InRows(v, vRow), vRow, Spans.Ref(keys), Spans.Ref(values), Spans.Ref(o),
             Libtorch.Threads);
         GC.KeepAlive((q, k, v, turns));
-        return (o.MoveToOuterDisposeScope(), keys.MoveToOuterDisposeScope(), values.MoveToOuterDisposeScope());
+        return (o, keys, values);
     }
 
     internal static (Tensor O, Tensor Keys, Tensor Values) WindowByOperators(

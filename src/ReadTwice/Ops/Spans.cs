@@ -37,20 +37,33 @@ internal static class Spans
     /// <summary>The same, to be written.</summary>
     public static unsafe Ref Ref(Tensor? tensor) => tensor is null ? default : new(TensorMemory.Pointer(tensor), (int)tensor.numel());
 
+    /// <summary>The tensor where it is contiguous, else a copy.</summary>
+    public static Tensor Contiguous(Tensor tensor) => tensor.is_contiguous() ? tensor : tensor.contiguous();
+
+    /// <summary>Whether two tensors have the same shape.</summary>
+    public static bool Alike(Tensor a, Tensor b)
+    {
+        if (a.dim() != b.dim()) return false;
+        for (int axis = 0; axis < a.dim(); axis++)
+            if (a.size(axis) != b.size(axis)) return false;
+        return true;
+    }
+
     /// <summary>The tensor, or a copy where its rows, which are its last axis, do not lie whole and equally far apart.</summary>
     /// <param name="tensor">[.., n].</param>
     /// <param name="stride">How many numbers after the row before each row starts.</param>
     public static Tensor Rows(Tensor tensor, out int stride)
     {
-        long[] sizes = tensor.shape, strides = tensor.stride();
-        long columns = sizes[^1], apart = columns, rows = 1;
-        bool even = columns == 1 || strides[^1] == 1;
-        for (int axis = sizes.Length - 2; axis >= 0; axis--)
+        int last = (int)tensor.dim() - 1;
+        long columns = tensor.size(last), apart = columns, rows = 1;
+        bool even = columns == 1 || tensor.stride(last) == 1;
+        for (int axis = last - 1; axis >= 0; axis--)
         {
-            if (sizes[axis] == 1) continue;
-            if (rows == 1) apart = strides[axis];
-            else even &= strides[axis] == rows * apart;
-            rows *= sizes[axis];
+            long size = tensor.size(axis);
+            if (size == 1) continue;
+            if (rows == 1) apart = tensor.stride(axis);
+            else even &= tensor.stride(axis) == rows * apart;
+            rows *= size;
         }
         even &= apart >= columns && (rows - 1) * apart + columns <= int.MaxValue;
         stride = (int)(even ? apart : columns);

@@ -11,7 +11,7 @@ public static partial class Ops
     /// <param name="g">[.., n].</param>
     public static Tensor SwiGlu(Tensor a, Tensor g)
     {
-        if (!Spans.Fit(a, g) || a.dim() == 0 || !a.shape.SequenceEqual(g.shape) || a.numel() == 0)
+        if (!Spans.Fit(a, g) || a.dim() == 0 || !Spans.Alike(a, g) || a.numel() == 0)
         {
             using var silu = nn.functional.silu(g);
             return a * silu;
@@ -25,13 +25,12 @@ public static partial class Ops
 
         public static Tensor Read(Tensor a, Tensor g)
         {
-            using var scope = NewDisposeScope();
             var y = empty(a.shape);
             var (rows, gates) = (Spans.Rows(a, out int aRow), Spans.Rows(g, out int gRow));
             int n = (int)a.size(-1);
             Kernels.SwiGlu.Forward((int)(a.numel() / n), n, Spans.InRows(rows, aRow), aRow, Spans.InRows(gates, gRow), gRow, Spans.Ref(y), Libtorch.Threads);
             GC.KeepAlive((rows, gates));
-            return y.MoveToOuterDisposeScope();
+            return y;
         }
 
         public override Tensor forward(autograd.AutogradContext ctx, params object[] vars)

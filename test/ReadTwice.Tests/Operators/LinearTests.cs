@@ -13,8 +13,14 @@ public sealed class LinearTests : IDisposable
     private const double Tolerance = 1e-5, BFloat16Tolerance = 2e-2;
 
     private const int N = 70, K = 130;
-    private readonly DisposeScope scope = NewDisposeScope();
-    private readonly torch.Generator chance = new(1);
+    private readonly DisposeScope scope;
+    private readonly torch.Generator chance;
+
+    public LinearTests()
+    {
+        Native.Libtorch.Require();
+        (scope, chance) = (NewDisposeScope(), new(1));
+    }
 
     public void Dispose()
     {
