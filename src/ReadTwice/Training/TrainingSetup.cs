@@ -8,13 +8,13 @@ namespace ReadTwice.Training;
 /// <summary>How a model's parameters start, and which of them decay.</summary>
 public static class TrainingSetup
 {
-    /// <summary>The parameters that are trained as the optimiser keeps them, in the groups of the authors' code.</summary>
+    /// <summary>The parameters as the optimiser keeps them, in the groups of the authors' code.</summary>
     /// <remarks>
     /// Embeddings, biases, and Mamba's decays and skips do not decay; matrices and the filters of convolutions do. Norms do in the
     /// authors' code, which looks for other classes of norms than it has.
     /// </remarks>
     public static IReadOnlyList<TrainedParameter> Parameters(LanguageModel model, bool decayNorms) =>
-        [.. model.NamedParameters.Where(named => named.Parameter.requires_grad).Select(named => new TrainedParameter(named.Name, named.Parameter, Decays(named.Name, named.Parameter, decayNorms)))];
+        [.. model.NamedParameters.Select(named => new TrainedParameter(named.Name, named.Parameter, Decays(named.Name, named.Parameter, decayNorms)))];
 
     /// <summary>Draws the matrices of linear layers and the embedding anew, those into the residual stream smaller.</summary>
     /// <remarks>Every other parameter starts as its layer says. The parameters are drawn in order, so a seed gives the same model.</remarks>
