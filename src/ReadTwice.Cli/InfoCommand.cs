@@ -81,6 +81,8 @@ internal static class InfoCommand
     // The same weights twice, as they are kept and rounded, over the same tokens.
     private static Rounding Compare(Checkpoint kept, string name, string type, string quantize, string? text)
     {
+        if (text is null && kept.Model.EncoderLength > 0)
+            throw new ArgumentException($"{name} foretells only what follows a prefix, so it writes no text by itself to be measured on; --text FILE is needed.");
         using var rounded = ModelOptions.Load(name, type, quantize);
         var tokens = text is null ? Written(kept) : kept.Tokenizer.Encode(File.ReadAllText(text));
         double before = NextTokenLoss.Of(kept.Model, tokens), after = NextTokenLoss.Of(rounded.Model, tokens);

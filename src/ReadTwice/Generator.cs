@@ -57,7 +57,8 @@ public sealed class Generator(ILanguageModel model, Tokenizer tokenizer)
         {
             cancel.ThrowIfCancellationRequested();
             int n = Math.Min(Math.Max(Piece, at == 0 ? prefix : 0), tokens.Count - at);
-            using var piece = tensor(Ids(tokens, at, n)).unsqueeze(0);   // [1, n]
+            using var ids = tensor(Ids(tokens, at, n));
+            using var piece = ids.unsqueeze(0);   // [1, n]
             model.Prefill(piece, state, at == 0 ? prefix : 0).Dispose();
             at += n;
             progress?.Report(at);
@@ -105,7 +106,8 @@ public sealed class Generator(ILanguageModel model, Tokenizer tokenizer)
     // Rows of the output beyond the vocabulary fill it up to a round number and stand for no text.
     private int Choose(RecurrentState state, Sampler sampler)
     {
-        using var row = state.Logits![0].contiguous();
+        using var first = state.Logits![0];
+        using var row = first.contiguous();
         var scores = System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(row.bytes);
         return sampler.Next(scores[..Math.Min(scores.Length, tokenizer.VocabularySize)]);
     }

@@ -1,6 +1,9 @@
+using System.Text.Json.Serialization;
+
 namespace ReadTwice.Synthetic;
 
 /// <summary>Who reads the two sets.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<SetReader>))]
 public enum SetReader
 {
     /// <summary>Linear attention from left to right, the sets laid once.</summary>

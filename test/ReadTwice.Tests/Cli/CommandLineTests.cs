@@ -84,7 +84,8 @@ public sealed class CommandLineTests : IDisposable
         Assert.InRange(Math.Abs(loss - before), 1e-7, 0.05);
         Assert.Equal(loss - before, rounding.GetProperty("change").GetDouble(), 1e-12);
         Assert.InRange(rounding.GetProperty("bytes").GetInt64(), 1, rounding.GetProperty("bytes_before").GetInt64() / 2);
-        Assert.Contains("wrote itself", CommandLine.Run("info", model, "--quantize", "int8").Out);
+        Assert.Contains("wrote itself", CommandLine.Run("info", Path.Combine(AppContext.BaseDirectory, "models", "fda-based"), "--quantize", "int8").Out);
+        CommandLine.Fails(CommandLine.Run("info", model, "--quantize", "int8"), "prefix", "--text FILE");
         CommandLine.Fails(CommandLine.Run("info", model, "--text", text), "--quantize int8");
     }
 

@@ -31,4 +31,26 @@ public sealed class NativeMemoryTests
         for (int i = 0; i < 3; i++) Read();
         Assert.Equal(before, Tensor.TotalCount);
     }
+
+    [Fact]
+    public void A_generator_reads_and_writes_and_leaves_no_tensor_behind()
+    {
+        using var checkpoint = TestModels.Of("HazyResearch JRT-RNN");
+        var generator = new Generator(checkpoint.Model, checkpoint.Tokenizer);
+        void Run()
+        {
+            using var state = checkpoint.Model.NewState();
+            generator.Read(state, [1, 2, 3, 4]);
+            foreach (var _ in generator.Continue(state, new() { MaxTokens = 3 }))
+            {
+            }
+        }
+
+        Run();
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        long before = Tensor.TotalCount;
+        for (int i = 0; i < 3; i++) Run();
+        Assert.Equal(before, Tensor.TotalCount);
+    }
 }
