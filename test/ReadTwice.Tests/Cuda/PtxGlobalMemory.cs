@@ -1,0 +1,72 @@
+namespace ReadTwice.Tests.Cuda;
+
+/// <summary>The memory that a launch may touch: accesses outside are errors, and so are two blocks at one word, one of them writing.</summary>
+internal sealed unsafe class PtxGlobalMemory
+{
+    private const int Nobody = -1, Many = -2;
+    private readonly List<Region> regions = [];
+    private Region? last;
+
+    /// <summary>Allows access to a piece of this process's memory.</summary>
+    public void Add(nint address, long bytes)
+    {
+        if (bytes == 0 || regions.Any(region => region.Contains(address, bytes))) return;
+        regions.Add(new((ulong)address, bytes));
+    }
+
+    public byte* Read(ulong address, int bytes, int block, PtxInstruction instruction)
+    {
+        var region = Find(address, bytes, instruction);
+        foreach (int word in region.Words(address, bytes))
+        {
+            if (region.Writer[word] != Nobody && region.Writer[word] != block)
+                throw instruction.Error($"block {block} reads global memory that block {region.Writer[word]} writes in the same launch");
+            ref int reader = ref region.Reader[word];
+            reader = reader == Nobody || reader == block ? block : Many;
+        }
+        return (byte*)address;
+    }
+
+    public byte* Write(ulong address, int bytes, int block, PtxInstruction instruction)
+    {
+        var region = Find(address, bytes, instruction);
+        foreach (int word in region.Words(address, bytes))
+        {
+            if (region.Writer[word] != Nobody && region.Writer[word] != block)
+                throw instruction.Error($"blocks {region.Writer[word]} and {block} write the same global memory");
+            if (region.Reader[word] != Nobody && region.Reader[word] != block)
+                throw instruction.Error($"block {block} writes global memory that another block reads in the same launch");
+            region.Writer[word] = block;
+        }
+        return (byte*)address;
+    }
+
+    private Region Find(ulong address, int bytes, PtxInstruction instruction)
+    {
+        if (address % (ulong)bytes != 0) throw instruction.Error($"global address {address:x} is not a multiple of {bytes}");
+        if (last is null || !last.Contains((nint)address, bytes))
+            last = regions.Find(region => region.Contains((nint)address, bytes))
+                ?? throw instruction.Error($"global access out of bounds: {bytes} bytes at {address:x}");
+        return last;
+    }
+
+    private sealed class Region(ulong start, long bytes)
+    {
+        // One entry for each two bytes: the smallest thing that a kernel here stores.
+        public readonly int[] Writer = Filled(bytes), Reader = Filled(bytes);
+
+        public bool Contains(nint address, long count) => (ulong)address >= start && (ulong)address + (ulong)count <= start + (ulong)bytes;
+
+        public IEnumerable<int> Words(ulong address, int count)
+        {
+            for (ulong at = (address - start) / 2; at <= (address - start + (ulong)count - 1) / 2; at++) yield return (int)at;
+        }
+
+        private static int[] Filled(long bytes)
+        {
+            var filled = new int[(bytes + 1) / 2];
+            Array.Fill(filled, Nobody);
+            return filled;
+        }
+    }
+}
