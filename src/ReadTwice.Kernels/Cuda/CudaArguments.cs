@@ -33,3 +33,19 @@ internal struct ConvolutionArguments
     public nint X, Weight, Bias, Before, After, Y;
     public int B, T, Channels, Taps, Run;
 }
+
+[StructLayout(LayoutKind.Sequential)]
+internal struct GradientArguments
+{
+    public nint X, Y, YMore, Summed, SummedY, SummedYMore, FirstX, FirstY, LastX, LastY, S, Z, EndS, EndZ, DX, DLastX;
+    public int T, P, Last, H, Width, IsReversed;
+    public float Scale;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+internal struct CotangentArguments
+{
+    public nint DO, O, Norms, G, R;
+    public long Rows;
+    public int Width;
+}

@@ -4,7 +4,7 @@ namespace ReadTwice.Kernels.Cuda;
 internal static class CudaModule
 {
     /// <summary>The sources that are compiled, each to a module of the same name.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["PrefixLinearAttention", "PrefixLinearAttentionStep", "GatedConvolution"];
+    public static IReadOnlyList<string> Names { get; } = ["PrefixLinearAttention", "PrefixLinearAttentionBackward", "PrefixLinearAttentionStep", "GatedConvolution"];
 
     /// <summary>The PTX of a module.</summary>
     public static string Ptx(string module)

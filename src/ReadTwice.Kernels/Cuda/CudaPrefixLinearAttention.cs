@@ -46,7 +46,7 @@ internal readonly record struct CudaSegments(int Length, int Count, int EncLengt
     /// <summary>The cut for a card: two blocks for each multiprocessor, none of them too short.</summary>
     public static CudaSegments For(ICudaDevice device, AttentionSizes sizes, int P, int fewestTokens = FewestTokens)
     {
-        int wanted = 2 * device.Multiprocessors / (sizes.B * sizes.H);
+        int wanted = (int)(2L * device.Multiprocessors / ((long)sizes.B * sizes.H));
         int count = Math.Min(wanted, sizes.T / fewestTokens);
         if (count < 2) return Whole(sizes.T, P);
         int encCount = P == 0 ? 0 : Math.Clamp(P / fewestTokens, 1, wanted);
@@ -218,6 +218,13 @@ internal static class CudaPrefixLinearAttention
 
     private static void Require(AttentionSizes sizes, int P, CudaAttentionOperands x)
     {
+        RequireInputs(sizes, P, x);
+        x.EndS.Require(sizeof(float), [sizes.B, sizes.H, sizes.F, sizes.V], name: "EndS");
+        x.EndZ.Require(sizeof(float), [sizes.B, sizes.H, sizes.F], name: "EndZ");
+    }
+
+    internal static void RequireInputs(AttentionSizes sizes, int P, CudaAttentionOperands x)
+    {
         if (!Serves(sizes))
             throw new ArgumentException($"The kernels serve keys of 16 and values of 16, 32 .. 128 numbers; these are {sizes}. Use the operators of libtorch.");
         if (P < 0) throw new ArgumentException($"A prefix has no tokens or more, not P = {P}.", nameof(P));
@@ -232,7 +239,5 @@ internal static class CudaPrefixLinearAttention
         x.Norms.Require(sizeof(float), [B, T, H], true, "Norms");
         x.S.Require(sizeof(float), [B, H, sizes.F, V], true, "S");
         x.Z.Require(sizeof(float), [B, H, sizes.F], x.S.Address == 0, "Z");
-        x.EndS.Require(sizeof(float), [B, H, sizes.F, V], name: "EndS");
-        x.EndZ.Require(sizeof(float), [B, H, sizes.F], name: "EndZ");
     }
 }

@@ -58,7 +58,8 @@ DEVICE Tile tileOf(const Order& order, int i) {
   return {i < read, i >= both, t, all - t < C ? all - t : C};
 }
 DEVICE int atMost(int tokens, int limit) { return tokens < 0 ? 0 : tokens < limit ? tokens : limit; }
-// Member by member: a choice between two in memory would put both there.
+// Of values, not of places: a choice between two variables would put both into memory.
+DEVICE float choose(bool isFirst, float a, float b) { return isFirst ? a : b; }
 DEVICE Rows choose(bool isFirst, Rows a, Rows b) { return {isFirst ? a.start : b.start, isFirst ? a.step : b.step}; }
 
 // Copies the keys of n tokens from position t, and zeros up to a whole tile.

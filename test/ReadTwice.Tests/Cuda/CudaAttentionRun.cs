@@ -11,7 +11,7 @@ internal sealed unsafe class CudaAttentionRun : IDisposable
     private readonly List<nint> owned = [];
 
     public CudaAttentionRun(AttentionRun run) =>
-        Run = run with { KEnc = Rounded(run.KEnc), VEnc = Rounded(run.VEnc), Q = Rounded(run.Q), K = Rounded(run.K), V = Rounded(run.V) };
+        Run = run with { KEnc = Rounded(run.KEnc), VEnc = Rounded(run.VEnc), Q = Rounded(run.Q), K = Rounded(run.K), V = Rounded(run.V), DO = Rounded(run.DO) };
 
     /// <summary>The same operands as numbers, for the reference.</summary>
     public AttentionRun Run { get; }
@@ -32,6 +32,30 @@ internal sealed unsafe class CudaAttentionRun : IDisposable
         var x = Operands(CudaSegments.Whole(1, 0), false);
         CudaPrefixLinearAttention.Step(device, Run.Sizes, Run.Scale, x);
         return new(OfHalves(x.O), [], OfFloats(x.EndS), OfFloats(x.EndZ));
+    }
+
+    public AttentionRun.Gradients Backward(ICudaDevice device, bool withState = true)
+    {
+        var (B, T, H, K, V) = Run.Sizes;
+        var x = Operands(CudaSegments.Whole(T, Run.P), fromNothing: !withState);
+        CudaPrefixLinearAttention.Forward(device, Run.Sizes, Run.P, Run.Scale, x, CudaSegments.Whole(T, Run.P));
+        var d = new CudaAttentionGradients
+        {
+            DO = Halves(Run.DO),
+            DEndS = withState ? Floats(Run.DS) : default,
+            DEndZ = withState ? Floats(Run.DZ) : default,
+            DQ = Unwritten(B * T * H * K * 2),
+            DK = Unwritten(B * T * H * K * 2),
+            DV = Unwritten(B * T * H * V * 2),
+            DKEnc = Unwritten(B * Run.P * H * K * 2),
+            DVEnc = Unwritten(B * Run.P * H * V * 2),
+            DS = Unwritten(Run.S0.Length * sizeof(float)),
+            DZ = Unwritten(Run.Z0.Length * sizeof(float)),
+            G = Unwritten(B * T * H * V * 2),
+            R = Unwritten(B * T * H * 16 * 2),
+        };
+        CudaPrefixLinearAttentionBackward.Backward(device, Run.Sizes, Run.P, Run.Scale, x, d);
+        return new(OfHalves(d.DKEnc), OfHalves(d.DVEnc), OfHalves(d.DQ), OfHalves(d.DK), OfHalves(d.DV), OfFloats(d.DS), OfFloats(d.DZ));
     }
 
     private CudaAttentionOperands Operands(CudaSegments segments, bool fromNothing)

@@ -18,22 +18,36 @@ public class CudaCostTests
     [Theory, InlineData("decoder token, V = 64", 64, false), InlineData("encoder token, V = 64", 64, true), InlineData("decoder token, V = 112", 112, false)]
     public void A_token_costs_what_is_recorded(string name, int V, bool encoder)
     {
-        PtxCounts Read(int T, int P)
-        {
-            using var run = new CudaAttentionRun(AttentionRun.Random(new AttentionSizes(1, T, 1, 16, V), P));
-            var device = new PtxDevice();
-            run.Forward(device, withNorms: false);
-            return device.Launches.Single().Counts;
-        }
-        var (few, many) = encoder ? (Read(64, 128), Read(64, 256)) : (Read(128, 0), Read(256, 0));
-        Check(name, few, many, 128);
+        var (few, many) = encoder ? (Read(64, 128, V, false), Read(64, 256, V, false)) : (Read(128, 0, V, false), Read(256, 0, V, false));
+        Check(name, few, many);
     }
 
-    private static void Check(string name, PtxCounts few, PtxCounts many, double tokens)
+    [Theory, InlineData("decoder token, backward, V = 64", false), InlineData("encoder token, backward, V = 64", true)]
+    public void A_token_costs_backward_what_is_recorded(string name, bool encoder)
     {
+        var (few, many) = encoder ? (Read(64, 128, 64, true), Read(64, 256, 64, true)) : (Read(128, 0, 64, true), Read(256, 0, 64, true));
+        Check(name, few, many);
+    }
+
+    // What all launches of a pass cost.
+    private static Cost Read(int T, int P, int V, bool backward)
+    {
+        using var run = new CudaAttentionRun(AttentionRun.Random(new AttentionSizes(1, T, 1, 16, V), P));
+        var device = new PtxDevice();
+        if (backward) run.Backward(device);
+        else run.Forward(device, withNorms: false);
+        var counts = device.Launches.Skip(backward ? 1 : 0).Select(launch => launch.Counts).ToList();
+        return new(
+            counts.Sum(count => count.Instructions.Sum()), counts.Sum(count => count.SharedPasses), counts.Sum(count => count.IdealSharedPasses),
+            counts.Sum(count => count.GlobalSectors) * 32);
+    }
+
+    private static void Check(string name, Cost few, Cost many)
+    {
+        const double Tokens = 128;   // by which the lengths differ
         var found = new Cost(
-            Math.Round((many.Instructions.Sum() - few.Instructions.Sum()) / tokens, 2), Math.Round((many.SharedPasses - few.SharedPasses) / tokens, 2),
-            Math.Round((many.IdealSharedPasses - few.IdealSharedPasses) / tokens, 2), Math.Round((many.GlobalSectors - few.GlobalSectors) * 32 / tokens, 2));
+            Math.Round((many.Instructions - few.Instructions) / Tokens, 2), Math.Round((many.SharedPasses - few.SharedPasses) / Tokens, 2),
+            Math.Round((many.IdealSharedPasses - few.IdealSharedPasses) / Tokens, 2), Math.Round((many.GlobalBytes - few.GlobalBytes) / Tokens, 2));
         Assert.True(recorded.TryGetValue(name, out var cost) && cost == found, $"costs.json has {cost} for a {name}; it costs {found}");
     }
 

@@ -5,7 +5,7 @@ internal sealed unsafe class PtxGlobalMemory
 {
     private const int Nobody = -1, Many = -2;
     private readonly List<Region> regions = [];
-    private Region? last;
+    private Region? recent;
 
     /// <summary>Allows access to a piece of this process's memory.</summary>
     public void Add(nint address, long bytes)
@@ -17,7 +17,8 @@ internal sealed unsafe class PtxGlobalMemory
     public byte* Read(ulong address, int bytes, int block, PtxInstruction instruction)
     {
         var region = Find(address, bytes, instruction);
-        foreach (int word in region.Words(address, bytes))
+        var (first, last) = region.Words(address, bytes);
+        for (int word = first; word <= last; word++)
         {
             if (region.Writer[word] != Nobody && region.Writer[word] != block)
                 throw instruction.Error($"block {block} reads global memory that block {region.Writer[word]} writes in the same launch");
@@ -30,7 +31,8 @@ internal sealed unsafe class PtxGlobalMemory
     public byte* Write(ulong address, int bytes, int block, PtxInstruction instruction)
     {
         var region = Find(address, bytes, instruction);
-        foreach (int word in region.Words(address, bytes))
+        var (first, last) = region.Words(address, bytes);
+        for (int word = first; word <= last; word++)
         {
             if (region.Writer[word] != Nobody && region.Writer[word] != block)
                 throw instruction.Error($"blocks {region.Writer[word]} and {block} write the same global memory");
@@ -44,10 +46,10 @@ internal sealed unsafe class PtxGlobalMemory
     private Region Find(ulong address, int bytes, PtxInstruction instruction)
     {
         if (address % (ulong)bytes != 0) throw instruction.Error($"global address {address:x} is not a multiple of {bytes}");
-        if (last is null || !last.Contains((nint)address, bytes))
-            last = regions.Find(region => region.Contains((nint)address, bytes))
+        if (recent is null || !recent.Contains((nint)address, bytes))
+            recent = regions.Find(region => region.Contains((nint)address, bytes))
                 ?? throw instruction.Error($"global access out of bounds: {bytes} bytes at {address:x}");
-        return last;
+        return recent;
     }
 
     private sealed class Region(ulong start, long bytes)
@@ -57,10 +59,8 @@ internal sealed unsafe class PtxGlobalMemory
 
         public bool Contains(nint address, long count) => (ulong)address >= start && (ulong)address + (ulong)count <= start + (ulong)bytes;
 
-        public IEnumerable<int> Words(ulong address, int count)
-        {
-            for (ulong at = (address - start) / 2; at <= (address - start + (ulong)count - 1) / 2; at++) yield return (int)at;
-        }
+        public (int First, int Last) Words(ulong address, int count) =>
+            ((int)((address - start) / 2), (int)((address - start + (ulong)count - 1) / 2));
 
         private static int[] Filled(long bytes)
         {
