@@ -58,4 +58,4 @@ internal readonly record struct DeviceMemory(nint Address, long Bytes)
 }
 
 /// <summary>A device, its driver or a kernel cannot be used; the message says why and what to do.</summary>
-public sealed class CudaException(string message) : Exception(message);
+public sealed class CudaException(string message) : PlatformNotSupportedException(message);
