@@ -29,6 +29,16 @@ public class CudaCostTests
         Check(name, few, many);
     }
 
+    [Fact]
+    public void A_step_costs_what_is_recorded()
+    {
+        using var run = new CudaAttentionRun(AttentionRun.Random(new AttentionSizes(1, 1, 1, 16, 64)));
+        var device = new PtxDevice();
+        run.Step(device);
+        var counts = device.Launches.Single().Counts;
+        Require("step of a head, V = 64", new(counts.Instructions.Sum(), counts.SharedPasses, counts.IdealSharedPasses, counts.GlobalSectors * 32));
+    }
+
     // What all launches of a pass cost.
     private static Cost Read(int T, int P, int V, bool backward)
     {
@@ -48,8 +58,11 @@ public class CudaCostTests
         var found = new Cost(
             Math.Round((many.Instructions - few.Instructions) / Tokens, 2), Math.Round((many.SharedPasses - few.SharedPasses) / Tokens, 2),
             Math.Round((many.IdealSharedPasses - few.IdealSharedPasses) / Tokens, 2), Math.Round((many.GlobalBytes - few.GlobalBytes) / Tokens, 2));
-        Assert.True(recorded.TryGetValue(name, out var cost) && cost == found, $"costs.json has {cost} for a {name}; it costs {found}");
+        Require(name, found);
     }
+
+    private static void Require(string name, Cost found) =>
+        Assert.True(recorded.TryGetValue(name, out var cost) && cost == found, $"costs.json has {cost} for a {name}; it costs {found}");
 
     private static Dictionary<string, Cost> Recorded()
     {

@@ -79,11 +79,12 @@ public class CudaPrefixLinearAttentionTests
     }
 
     [Fact]
-    public void Every_barrier_is_needed()
+    public void Every_barrier_and_every_wait_for_copies_is_needed()
     {
         using var run = new CudaAttentionRun(AttentionRun.Random(new(1, 192, 1, 16, 64), 100));
-        var barriers = PtxDevice.Kernel("PrefixLinearAttention", "prefixLinearAttention").Code.Where(i => i.Kind == PtxInstructionKind.Barrier).ToList();
-        Assert.Equal(3, barriers.Count);
+        var barriers = PtxDevice.Kernel("PrefixLinearAttention", "prefixLinearAttention").Code
+            .Where(instruction => instruction.Kind == PtxInstructionKind.Barrier || instruction.Opcode == "cp.async.wait_group").ToList();
+        Assert.Equal(3 + 2, barriers.Count);
         foreach (var barrier in barriers)
             Assert.Throws<PtxException>(() => run.Forward(new PtxDevice { Change = kernel => kernel.Without(barrier) }));
     }
