@@ -21,6 +21,8 @@ internal sealed class ModelOptions
         DefaultValueFactory = _ => "f32",
     }.AcceptOnlyFromAmong("f32", "bf16");
 
+    private readonly Option<string> device = MakeDevice();
+
     private readonly Option<int> threads = new("--threads")
     {
         Description = "Processor threads to use; 0 for one a core.",
@@ -32,6 +34,7 @@ internal sealed class ModelOptions
     {
         command.Add(model);
         command.Add(type);
+        command.Add(device);
         command.Add(threads);
     }
 
@@ -39,12 +42,22 @@ internal sealed class ModelOptions
     public Checkpoint Load(ParseResult parsed)
     {
         if (parsed.GetValue(threads) is > 0 and var n) Libtorch.Threads = n;
-        return Load(parsed.GetValue(model) ?? ShippedModels.Reader, parsed.GetValue(type)!);
+        return Load(parsed.GetValue(model) ?? ShippedModels.Reader, parsed.GetValue(type)!, parsed.GetValue(device)!);
     }
 
+    /// <summary>Where a model computes, for commands with options of their own.</summary>
+    public static Option<string> MakeDevice() => new Option<string>("--device")
+    {
+        Description = "Where the model computes: the processor, or an NVIDIA card.",
+        DefaultValueFactory = _ => "cpu",
+    }.AcceptOnlyFromAmong("cpu", "cuda");
+
     /// <summary>Loads a checkpoint by folder or hub id.</summary>
-    public static Checkpoint Load(string name, string type = "f32") =>
-        Checkpoint.Load(Folder(name), type == "bf16" ? torch.ScalarType.BFloat16 : torch.ScalarType.Float32);
+    public static Checkpoint Load(string name, string type = "f32", string device = "cpu") =>
+        Checkpoint.Load(Folder(name), type == "bf16" ? torch.ScalarType.BFloat16 : torch.ScalarType.Float32, Device(device));
+
+    /// <summary>The device of this name.</summary>
+    public static torch.Device Device(string name) => name == "cuda" ? Libtorch.Cuda() : torch.CPU;
 
     private static string Folder(string name) =>
         Path.Exists(name) ? name : new HubClient(HubSettings.FromEnvironment()).Resolve(name)

@@ -105,7 +105,7 @@ public sealed class Generator(ILanguageModel model, Tokenizer tokenizer)
     // Rows of the output beyond the vocabulary fill it up to a round number and stand for no text.
     private int Choose(RecurrentState state, Sampler sampler)
     {
-        using var row = state.Logits![0].contiguous();
+        using var row = state.Logits![0].cpu().contiguous();
         var scores = System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(row.bytes);
         return sampler.Next(scores[..Math.Min(scores.Length, tokenizer.VocabularySize)]);
     }

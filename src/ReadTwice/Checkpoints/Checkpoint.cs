@@ -45,8 +45,9 @@ public sealed class Checkpoint : IDisposable
     /// <summary>Loads a checkpoint. Its weights are mapped, not read, where they are stored in the type that is asked for.</summary>
     /// <param name="folder">The folder, or a weight file with config.json beside it.</param>
     /// <param name="type">Float32 or BFloat16, for the matrices; norms, decays and the state are float32 always.</param>
+    /// <param name="device">Where the model lies and computes, such as <see cref="Libtorch.Cuda"/>; null for the processor.</param>
     /// <exception cref="InvalidDataException">Something in the folder is missing, damaged or does not fit; the message says what.</exception>
-    public static Checkpoint Load(string folder, ScalarType type = ScalarType.Float32)
+    public static Checkpoint Load(string folder, ScalarType type = ScalarType.Float32, Device? device = null)
     {
         if (type is not (ScalarType.Float32 or ScalarType.BFloat16))
             throw new ArgumentException($"A model is kept in float32 or bfloat16, not {type}: half precision is slow and inexact on a processor.");
@@ -60,7 +61,7 @@ public sealed class Checkpoint : IDisposable
             var config = ReadConfig(folder);
             var family = Architectures.FamilyOf(config, [.. files.Tensors.Keys]);
             weights = new(files, config, family, type);
-            var model = family.Build(config, new(weights));
+            var model = family.Build(config, new(weights, device));
             model.eval();
             return new(folder, config, family, weights, type, model, () => HfTokenizer.FromFolder(folder));
         }
@@ -78,11 +79,13 @@ public sealed class Checkpoint : IDisposable
     /// <param name="tokenizer">Its tokenizer.</param>
     /// <param name="seed">The same seed gives the same weights.</param>
     /// <param name="type">Float32 or BFloat16, for the matrices.</param>
-    public static Checkpoint New(string name, ConfigJson config, Tokenizer tokenizer, int seed, ScalarType type = ScalarType.Float32)
+    /// <param name="device">Where the model lies and computes; null for the processor.</param>
+    public static Checkpoint New(
+        string name, ConfigJson config, Tokenizer tokenizer, int seed, ScalarType type = ScalarType.Float32, Device? device = null)
     {
         Libtorch.Require();
         var family = Architectures.FamilyOf(config, []);
-        var model = family.Build(config, new(new FreshWeights(config, seed, type)));
+        var model = family.Build(config, new(new FreshWeights(config, seed, type), device));
         model.eval();
         return new(name, config, family, null, type, model, () => tokenizer);
     }

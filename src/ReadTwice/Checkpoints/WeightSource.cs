@@ -17,12 +17,14 @@ public sealed class WeightSource : IDisposable
     private readonly (string Ours, string Here)[] aliases;
     private readonly List<(string Name, Parameter Parameter)> made;
 
-    internal WeightSource(IWeights weights) : this(weights, "", [], [])
+    private readonly Device device;
+
+    internal WeightSource(IWeights weights, Device? device = null) : this(weights, "", [], [], device ?? CPU)
     {
     }
 
-    private WeightSource(IWeights weights, string prefix, (string Ours, string Here)[] aliases, List<(string, Parameter)> made) =>
-        (this.weights, this.prefix, this.aliases, this.made) = (weights, prefix, aliases, made);
+    private WeightSource(IWeights weights, string prefix, (string Ours, string Here)[] aliases, List<(string, Parameter)> made, Device device) =>
+        (this.weights, this.prefix, this.aliases, this.made, this.device) = (weights, prefix, aliases, made, device);
 
     /// <summary>Every parameter that was taken from the source, whatever part of the model took it, under its name in the source.</summary>
     public IReadOnlyList<(string Name, Parameter Parameter)> Made => made;
@@ -31,10 +33,10 @@ public sealed class WeightSource : IDisposable
     public string Hash => weights.Hash;
 
     /// <summary>The same source, seen from a part of the model.</summary>
-    public WeightSource In(string part) => new(weights, $"{Full(part)}.", [], made);
+    public WeightSource In(string part) => new(weights, $"{Full(part)}.", [], made, device);
 
     /// <summary>The same source, where some parts go by another name: a layer that several formats share.</summary>
-    public WeightSource As(params (string Ours, string Here)[] names) => new(weights, prefix, names, made);
+    public WeightSource As(params (string Ours, string Here)[] names) => new(weights, prefix, names, made, device);
 
     /// <summary>Whether the source has this parameter; fresh weights have none, so a config must say what exists.</summary>
     public bool Has(string name) => weights.ShapeOf(Full(name)) is not null;
@@ -82,7 +84,13 @@ public sealed class WeightSource : IDisposable
 
     private Parameter Make(string name, long[] shape, Init init, bool ofProducts)
     {
-        var parameter = new Parameter(weights.Take(Full(name), shape, init, ofProducts));
+        var tensor = weights.Take(Full(name), shape, init, ofProducts);
+        if (device.type != DeviceType.CPU)
+        {
+            using var there = tensor;
+            tensor = there.to(device);
+        }
+        var parameter = new Parameter(tensor);
         made.Add((Full(name), parameter));
         return parameter;
     }

@@ -44,7 +44,7 @@ public sealed class Rotary
         long half = (n + 1) / 2, T = x.size(2);
         if (2 * half > x.size(3)) throw new InvalidDataException($"config.json: rotary embedding would turn {2 * half} channels of a head that has {x.size(3)}.");
         double[] inverse = Frequencies(position + T);
-        var angle = arange(position, position + T).to(ScalarType.Float64).unsqueeze(1) * tensor(inverse);   // [T, half]
+        var angle = arange(position, position + T, device: x.device).to(ScalarType.Float64).unsqueeze(1) * tensor(inverse, device: x.device);   // [T, half]
         var cos = (angle.cos() * attention).to(ScalarType.Float32);
         var sin = (angle.sin() * attention).to(ScalarType.Float32);
         var a = x.narrow(3, 0, half);

@@ -27,6 +27,9 @@ public sealed class ShortConvolution : nn.Module<Tensor, Tensor, Tensor>
     /// <summary>Filters x; the state is replaced by the last inputs, to be taken over by the caller.</summary>
     public (Tensor Y, Tensor State) Read(Tensor x, Tensor state) => Ops.ShortConvolution(x, weight, bias, state);
 
+    /// <summary>Filters the first half of [B, T, 2 C] and gates it with the second; see <see cref="Ops.GatedConvolution"/>.</summary>
+    public (Tensor Y, Tensor State) ReadGated(Tensor uw, Tensor state, Tensor? mask) => Ops.GatedConvolution(uw, weight, bias, state, mask);
+
     /// <inheritdoc/>
     public override Tensor forward(Tensor x, Tensor state)
     {

@@ -14,7 +14,7 @@ public static partial class Ops
     {
         // Linear attention of one head with one key channel, through which all is written and read.
         using var scope = NewDisposeScope();
-        var one = ones(1, 1, 1, 1).expand(x.size(0), x.size(1), 1, 1);
+        var one = ones(1, 1, 1, 1, device: x.device).expand(x.size(0), x.size(1), 1, 1);
         var (o, S) = LinearAttention(one, one, x.unsqueeze(2), h.unsqueeze(1).unsqueeze(1), 1, valueDecay: g.unsqueeze(2));
         return (o.squeeze(2).MoveToOuterDisposeScope(), S.squeeze(1).squeeze(1).MoveToOuterDisposeScope());
     }

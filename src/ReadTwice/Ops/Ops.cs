@@ -1,3 +1,4 @@
+using ReadTwice.Kernels.Cuda;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -37,12 +38,12 @@ public static partial class Ops
             return nn.functional.scaled_dot_product_attention(q, k, v, is_casual: T > 1).MoveToOuterDisposeScope();
 
         long first = position + T - N;   // position of the first key
-        var at = arange(first, first + N);
+        var at = arange(first, first + N, device: q.device);
         var pieces = new List<Tensor>();
         for (long i = 0; i < T; i += Block)
         {
             long n = Math.Min(Block, T - i);
-            var query = arange(position + i, position + i + n).unsqueeze(1);
+            var query = arange(position + i, position + i + n, device: q.device).unsqueeze(1);
             var seen = at.le(query);                                                           // [n, N]
             if (window is { } width) seen = seen.logical_and(at.ge(query - width));
             if (starts is not null)                                                            // [B, 1, n, N]
@@ -65,6 +66,23 @@ public static partial class Ops
         var y = nn.functional.conv1d(padded, weight, bias, groups: weight.size(0)).transpose(1, 2);
         var last = padded.narrow(2, x.size(1), state.size(2)).contiguous().clone();
         return (y.MoveToOuterDisposeScope(), last.MoveToOuterDisposeScope());
+    }
+
+    /// <summary>The gated form of the same (Based, arXiv 2402.18668): silu(filter(u)) w, where a row of the input is [u | w].</summary>
+    /// <param name="uw">[B, T, 2 C].</param>
+    /// <param name="weight">[C, 1, K].</param>
+    /// <param name="bias">[C], or null.</param>
+    /// <param name="state">As in <see cref="ShortConvolution"/>.</param>
+    /// <param name="mask">1 where a token is real and 0 where it is padding, [B, T]; null for all real.</param>
+    /// <returns>[B, T, C], and the last K - 1 inputs.</returns>
+    public static (Tensor Y, Tensor State) GatedConvolution(Tensor uw, Tensor weight, Tensor? bias, Tensor state, Tensor? mask = null)
+    {
+        if (CudaKernels(uw) is { } device && mask is null && !Spans.Learn(uw, weight, bias, state) && CudaGatedConvolution.Serves(weight.size(0), weight.size(2)))
+            return CudaConvolution.Filter(device, uw, weight, bias, state);
+        using var scope = NewDisposeScope();
+        var halves = uw.chunk(2, -1);
+        var (y, next) = ShortConvolution(mask is null ? halves[0] : halves[0] * mask.unsqueeze(-1), weight, bias, state);
+        return ((nn.functional.silu(y) * halves[1]).MoveToOuterDisposeScope(), next.MoveToOuterDisposeScope());
     }
 
     /// <summary>The product of the last two axes, [.., n, m] · [.., m, p], by the operator that reports a bad shape instead of aborting.</summary>
