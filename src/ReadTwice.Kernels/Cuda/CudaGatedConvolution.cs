@@ -22,12 +22,12 @@ internal static class CudaGatedConvolution
     {
         if (!Serves(I, taps) || B < 1 || T < 1)
             throw new ArgumentException($"The kernel serves channels in eights and 1 to {MostTaps} taps; there are {I} and {taps}, of [{B}, {T}] tokens.");
-        x.Require(2, [B, T, 2 * I], name: "x");
-        y.Require(2, [B, T, I], name: "y");
-        weight.Require(sizeof(float), [I, taps], name: "weight");
-        bias.Require(sizeof(float), [I], true, "bias");
-        before.Require(sizeof(float), [B, I, taps - 1], taps == 1, "before");
-        after.Require(sizeof(float), [B, I, taps - 1], taps == 1, "after");
+        x.Require("x", 2, [B, T, 2 * I]);
+        y.Require("y", 2, [B, T, I]);
+        weight.Require("weight", sizeof(float), [I, taps]);
+        bias.Require("bias", sizeof(float), [I], true);
+        before.Require("before", sizeof(float), [B, I, taps - 1], taps == 1);
+        after.Require("after", sizeof(float), [B, I, taps - 1], taps == 1);
         int columns = (I / ChannelsOfThread + Threads - 1) / Threads;
         // A run reads the three tokens before it again: long ones where there are blocks enough.
         int runs = Math.Clamp(T / FewestTokens, 1, Math.Max(1, 8 * device.Multiprocessors / (B * columns)));

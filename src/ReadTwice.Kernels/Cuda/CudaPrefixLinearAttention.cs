@@ -106,8 +106,8 @@ internal static class CudaPrefixLinearAttention
             Launch(device, B, 1, arguments, x);
             return;
         }
-        x.SegmentS.Require(sizeof(float), [B, H, slots, sizes.F, V], name: "SegmentS");
-        x.SegmentZ.Require(sizeof(float), [B, H, slots, sizes.F], name: "SegmentZ");
+        x.SegmentS.Require("SegmentS", sizeof(float), [B, H, slots, sizes.F, V]);
+        x.SegmentZ.Require("SegmentZ", sizeof(float), [B, H, slots, sizes.F]);
         var sums = arguments with
         {
             T = 0,
@@ -219,8 +219,8 @@ internal static class CudaPrefixLinearAttention
     private static void Require(AttentionSizes sizes, int P, CudaAttentionOperands x)
     {
         RequireInputs(sizes, P, x);
-        x.EndS.Require(sizeof(float), [sizes.B, sizes.H, sizes.F, sizes.V], name: "EndS");
-        x.EndZ.Require(sizeof(float), [sizes.B, sizes.H, sizes.F], name: "EndZ");
+        x.EndS.Require("EndS", sizeof(float), [sizes.B, sizes.H, sizes.F, sizes.V]);
+        x.EndZ.Require("EndZ", sizeof(float), [sizes.B, sizes.H, sizes.F]);
     }
 
     internal static void RequireInputs(AttentionSizes sizes, int P, CudaAttentionOperands x)
@@ -230,14 +230,14 @@ internal static class CudaPrefixLinearAttention
         if (P < 0) throw new ArgumentException($"A prefix has no tokens or more, not P = {P}.", nameof(P));
         const int Half = 2;   // bytes of a bfloat16
         var (B, T, H, K, V) = sizes;
-        x.Q.Require(Half, [B, T, H, K], name: "Q");
-        x.K.Require(Half, [B, T, H, K], name: "K");
-        x.V.Require(Half, [B, T, H, V], name: "V");
-        x.O.Require(Half, [B, T, H, V], name: "O");
-        x.KEnc.Require(Half, [B, P, H, K], P == 0, "KEnc");
-        x.VEnc.Require(Half, [B, P, H, V], P == 0, "VEnc");
-        x.Norms.Require(sizeof(float), [B, T, H], true, "Norms");
-        x.S.Require(sizeof(float), [B, H, sizes.F, V], true, "S");
-        x.Z.Require(sizeof(float), [B, H, sizes.F], x.S.Address == 0, "Z");
+        x.Q.Require("Q", Half, [B, T, H, K]);
+        x.K.Require("K", Half, [B, T, H, K]);
+        x.V.Require("V", Half, [B, T, H, V]);
+        x.O.Require("O", Half, [B, T, H, V]);
+        x.KEnc.Require("KEnc", Half, [B, P, H, K], P == 0);
+        x.VEnc.Require("VEnc", Half, [B, P, H, V], P == 0);
+        x.Norms.Require("Norms", sizeof(float), [B, T, H], true);
+        x.S.Require("S", sizeof(float), [B, H, sizes.F, V], true);
+        x.Z.Require("Z", sizeof(float), [B, H, sizes.F], x.S.Address == 0);
     }
 }

@@ -135,18 +135,18 @@ internal static class CudaPrefixLinearAttentionBackward
         const int Half = 2;   // bytes of a bfloat16
         var (B, T, H, K, V) = sizes;
         CudaPrefixLinearAttention.RequireInputs(sizes, P, x);
-        x.Norms.Require(sizeof(float), [B, T, H], name: "Norms");
-        d.DO.Require(Half, [B, T, H, V], name: "DO");
-        d.DEndS.Require(sizeof(float), [B, H, sizes.F, V], true, "DEndS");
-        d.DEndZ.Require(sizeof(float), [B, H, sizes.F], d.DEndS.Address == 0, "DEndZ");
-        d.DQ.Require(Half, [B, T, H, K], name: "DQ");
-        d.DK.Require(Half, [B, T, H, K], name: "DK");
-        d.DV.Require(Half, [B, T, H, V], name: "DV");
-        d.DKEnc.Require(Half, [B, P, H, K], P == 0, "DKEnc");
-        d.DVEnc.Require(Half, [B, P, H, V], P == 0, "DVEnc");
-        d.DS.Require(sizeof(float), [B, H, sizes.F, V], true, "DS");
-        d.DZ.Require(sizeof(float), [B, H, sizes.F], d.DS.Address == 0, "DZ");
-        d.G.Require(Half, [B, T, H, V], name: "G");
-        d.R.Require(Half, [B, T, H, More], name: "R");
+        x.Norms.Require("Norms", sizeof(float), [B, T, H]);
+        d.DO.Require("DO", Half, [B, T, H, V]);
+        d.DEndS.Require("DEndS", sizeof(float), [B, H, sizes.F, V], true);
+        d.DEndZ.Require("DEndZ", sizeof(float), [B, H, sizes.F], d.DEndS.Address == 0);
+        d.DQ.Require("DQ", Half, [B, T, H, K]);
+        d.DK.Require("DK", Half, [B, T, H, K]);
+        d.DV.Require("DV", Half, [B, T, H, V]);
+        d.DKEnc.Require("DKEnc", Half, [B, P, H, K], P == 0);
+        d.DVEnc.Require("DVEnc", Half, [B, P, H, V], P == 0);
+        d.DS.Require("DS", sizeof(float), [B, H, sizes.F, V], true);
+        d.DZ.Require("DZ", sizeof(float), [B, H, sizes.F], d.DS.Address == 0);
+        d.G.Require("G", Half, [B, T, H, V]);
+        d.R.Require("R", Half, [B, T, H, More]);
     }
 }

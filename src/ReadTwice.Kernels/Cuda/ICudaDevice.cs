@@ -43,17 +43,19 @@ internal readonly ref struct CudaLaunch
 /// <summary>A piece of memory on a device; empty where there is none.</summary>
 internal readonly record struct DeviceMemory(nint Address, long Bytes)
 {
+    /// <summary>Kernels read 16 bytes at a time.</summary>
+    public const int Alignment = 16;
+
     /// <summary>Throws where it does not hold so many elements; nothing at all is allowed where it may be absent.</summary>
-    /// <exception cref="ArgumentException">It holds another number of bytes.</exception>
-    public void Require(
-        int elementBytes, ReadOnlySpan<long> sizes, bool optional = false,
-        [System.Runtime.CompilerServices.CallerArgumentExpression("elementBytes")] string name = "")
+    /// <exception cref="ArgumentException">It holds another number of bytes, or starts between two pieces of 16.</exception>
+    public void Require(string name, int elementBytes, ReadOnlySpan<long> sizes, bool optional = false)
     {
         if (optional && Address == 0) return;
         long need = elementBytes;
         foreach (long size in sizes) need = checked(need * size);
         if (Bytes != need)
             throw new ArgumentException($"{name} holds {Bytes} bytes; [{string.Join(", ", sizes.ToArray())}] of {elementBytes} bytes each needs {need}.", name);
+        if (Address % Alignment != 0) throw new ArgumentException($"{name} starts at {Address:x}; a multiple of {Alignment} is needed. Copy it first.", name);
     }
 }
 

@@ -19,6 +19,13 @@ internal static unsafe partial class TensorMemory
     public static DeviceMemory Memory(Tensor? tensor) =>
         tensor is null ? default : new(Data(tensor.Handle), tensor.numel() * tensor.element_size());
 
+    /// <summary>A tensor of this type as kernels for CUDA read it: contiguous, and not a view that starts within 16 bytes.</summary>
+    public static Tensor Aligned(Tensor x, ScalarType type)
+    {
+        var laid = x.to(type).contiguous();
+        return Memory(laid).Address % DeviceMemory.Alignment == 0 ? laid : laid.clone();
+    }
+
     /// <summary>A tensor over the mapped bytes of a stored one, which must outlive it.</summary>
     public static Tensor Map(StoredTensor stored)
     {

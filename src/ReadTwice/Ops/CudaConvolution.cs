@@ -14,10 +14,9 @@ internal static class CudaConvolution
         using var scope = NewDisposeScope();
         var type = uw.dtype;
         long B = uw.size(0), T = uw.size(1), C = weight.size(0), taps = weight.size(2);
-        // The kernel reads 16 bytes at a time, which a view that starts within a row would not allow.
-        var x = uw.to(ScalarType.BFloat16).contiguous();
-        if (TensorMemory.Memory(x).Address % 16 != 0) x = x.clone();
-        var (w, b, before) = (weight.detach().contiguous(), bias?.detach().contiguous(), state.contiguous());
+        var x = TensorMemory.Aligned(uw, ScalarType.BFloat16);
+        var (w, before) = (TensorMemory.Aligned(weight.detach(), ScalarType.Float32), TensorMemory.Aligned(state, ScalarType.Float32));
+        var b = bias is null ? null : TensorMemory.Aligned(bias.detach(), ScalarType.Float32);
         var (y, after) = (empty([B, T, C], x.dtype, x.device), empty_like(before));
         CudaGatedConvolution.Forward(
             device, (int)B, (int)T, (int)C, (int)taps, TensorMemory.Memory(x), TensorMemory.Memory(w), TensorMemory.Memory(b),

@@ -32,7 +32,7 @@ internal sealed class CudaTaylorFunction : autograd.MultiTensorFunction<CudaTayl
     {
         using var scope = NewDisposeScope();
         var type = v.dtype;
-        (q, k, v, S, z) = (Half(q), Half(k), Half(v), S.contiguous(), z.contiguous());
+        (q, k, v, S, z) = (Half(q), Half(k), Half(v), TensorMemory.Aligned(S, ScalarType.Float32), TensorMemory.Aligned(z, ScalarType.Float32));
         prefix = prefix is null ? null : new(Half(prefix.K), Half(prefix.V));
         Tensor o, endS, endZ;
         if (Spans.Learn(q, k, v, S, z, prefix?.K, prefix?.V))
@@ -67,10 +67,10 @@ internal sealed class CudaTaylorFunction : autograd.MultiTensorFunction<CudaTayl
         var saved = context.get_saved_variables();
         var (q, k, v, S, z, o, norms) = (saved[0], saved[1], saved[2], saved[3], saved[4], saved[5], saved[6]);
         var (prefixK, prefixV) = (bool)context.get_data(HasPrefix) ? (saved[7], saved[8]) : (null, null);
-        var (dO, dS, dz) = (Spans.GradientOr(gradients[0], o), gradients[1], gradients[2]);
+        var (dO, dS, dz) = (TensorMemory.Aligned(Spans.GradientOr(gradients[0], o), o.dtype), gradients[1], gradients[2]);
         // The state has one gradient: where only a part of it was used, the rest is zero.
         bool isStateUsed = dS is { IsInvalid: false } || dz is { IsInvalid: false };
-        var (endS, endZ) = isStateUsed ? (Spans.GradientOr(dS, S), Spans.GradientOr(dz, z)) : (null, null);
+        var (endS, endZ) = isStateUsed ? (TensorMemory.Aligned(Spans.GradientOr(dS, S), S.dtype), TensorMemory.Aligned(Spans.GradientOr(dz, z), z.dtype)) : (null, null);
         var (dq, dk, dv, startS, startZ) = (empty_like(q), empty_like(k), empty_like(v), empty_like(S), empty_like(z));
         var (dPrefixK, dPrefixV) = prefixK is null ? (null, null) : (empty_like(prefixK), empty_like(prefixV!));
         using var g = empty_like(v);
@@ -141,12 +141,7 @@ internal sealed class CudaTaylorFunction : autograd.MultiTensorFunction<CudaTayl
         VEnc = TensorMemory.Memory(prefixV),
     };
 
-    // Copies go 16 bytes at a time, which a view that starts within a row would not allow.
-    private static Tensor Half(Tensor x)
-    {
-        var half = x.to(ScalarType.BFloat16).contiguous();
-        return TensorMemory.Memory(half).Address % 16 == 0 ? half : half.clone();
-    }
+    private static Tensor Half(Tensor x) => TensorMemory.Aligned(x, ScalarType.BFloat16);
 
     private static AttentionSizes Sizes(Tensor q, Tensor v) =>
         new((int)q.size(0), (int)q.size(1), (int)q.size(2), (int)q.size(3), (int)v.size(3));

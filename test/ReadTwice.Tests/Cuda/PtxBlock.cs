@@ -42,6 +42,7 @@ internal sealed class PtxBlock(PtxKernel kernel, PtxGlobalMemory global, PtxCoun
         }
         if (warps.FirstOrDefault(warp => warp.Groups.Any(group => group.Count > 0) || warp.OpenGroup.Count > 0) is not null)
             throw new PtxException($"{Kernel.Name}: a block ended with copies in flight");
+        foreach (var warp in warps) warp.Release();
     }
 
     public ulong Special(string name) => (ulong)(name switch

@@ -19,7 +19,7 @@ internal sealed class PtxDevice(int seed = 1) : ICudaDevice
     public void Launch(CudaLaunch launch)
     {
         var kernel = Change(Kernel(launch.Module, launch.Kernel));
-        var global = new PtxGlobalMemory();
+        using var global = new PtxGlobalMemory();
         foreach (var operand in launch.Operands) global.Add(operand.Address, operand.Bytes);
         Launches.Add((kernel, Run(kernel, global, launch.Grid, launch.Threads, launch.SharedBytes, launch.Arguments.ToArray(), seed)));
     }

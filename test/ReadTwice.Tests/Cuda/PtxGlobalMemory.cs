@@ -1,7 +1,9 @@
+using System.Buffers;
+
 namespace ReadTwice.Tests.Cuda;
 
 /// <summary>The memory that a launch may touch: accesses outside are errors, and so are two blocks at one word, one of them writing.</summary>
-internal sealed unsafe class PtxGlobalMemory
+internal sealed unsafe class PtxGlobalMemory : IDisposable
 {
     private const int Nobody = -1, Many = -2;
     private readonly List<Region> regions = [];
@@ -43,6 +45,11 @@ internal sealed unsafe class PtxGlobalMemory
         return (byte*)address;
     }
 
+    public void Dispose()
+    {
+        foreach (var region in regions) region.Dispose();
+    }
+
     private Region Find(ulong address, int bytes, PtxInstruction instruction)
     {
         if (address % (ulong)bytes != 0) throw instruction.Error($"global address {address:x} is not a multiple of {bytes}");
@@ -52,7 +59,7 @@ internal sealed unsafe class PtxGlobalMemory
         return recent;
     }
 
-    private sealed class Region(ulong start, long bytes)
+    private sealed class Region(ulong start, long bytes) : IDisposable
     {
         // One entry for each two bytes: the smallest thing that a kernel here stores.
         public readonly int[] Writer = Filled(bytes), Reader = Filled(bytes);
@@ -64,9 +71,15 @@ internal sealed unsafe class PtxGlobalMemory
 
         private static int[] Filled(long bytes)
         {
-            var filled = new int[(bytes + 1) / 2];
-            Array.Fill(filled, Nobody);
+            int[] filled = ArrayPool<int>.Shared.Rent((int)((bytes + 1) / 2));
+            filled.AsSpan(0, (int)((bytes + 1) / 2)).Fill(Nobody);
             return filled;
+        }
+
+        public void Dispose()
+        {
+            ArrayPool<int>.Shared.Return(Writer);
+            ArrayPool<int>.Shared.Return(Reader);
         }
     }
 }

@@ -160,7 +160,7 @@ public unsafe class PtxInstructionTests
         var memory = (uint*)NativeMemory.AlignedAlloc((nuint)threads * sizeof(uint), 256);
         try
         {
-            var global = new PtxGlobalMemory();
+            using var global = new PtxGlobalMemory();
             global.Add((nint)memory, threads * sizeof(uint));
             PtxDevice.Run(PtxParser.Parse(text, "one"), global, (1, 1, 1), threads, 0, BitConverter.GetBytes((ulong)memory));
             return new Span<uint>(memory, threads).ToArray();

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace ReadTwice.Tests.Cuda;
 
 /// <summary>
@@ -43,14 +45,14 @@ internal sealed class PtxSharedMemory(int bytes)
         foreach (ref var word in Words(address, count, instruction)) word.Copies++;
     }
 
-    public void EndCopy(uint address, ReadOnlySpan<byte> data, int warp, PtxInstruction instruction)
+    public void EndCopy(PtxCopy copy, int warp, PtxInstruction instruction)
     {
-        foreach (ref var word in Words(address, data.Length, instruction))
+        foreach (ref var word in Words(copy.To, 16, instruction))
         {
             word.Copies--;
             (word.WriteEpoch, word.Writer, word.IsWritten) = (epoch, warp, true);
         }
-        data.CopyTo(Bytes.AsSpan((int)address));
+        MemoryMarshal.Write(Bytes.AsSpan((int)copy.To), copy.Data);
     }
 
     private void CheckWrite(uint address, int count, int warp, PtxInstruction instruction)

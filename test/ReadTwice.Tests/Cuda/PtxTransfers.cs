@@ -108,10 +108,10 @@ internal static unsafe class PtxTransfers
             if (bytes != 16 || given is not (0 or 16)) throw instruction.Error($"a copy of {given} of {bytes} bytes is not known");
             uint to = (uint)warp.Address(operands[0], lane);
             ulong from = warp.Address(operands[1], lane);
-            var data = new byte[bytes];
+            UInt128 data = 0;
             if (given > 0)
             {
-                new ReadOnlySpan<byte>(block.Global.Read(from, given, block.Index, instruction), given).CopyTo(data);
+                data = *(UInt128*)block.Global.Read(from, given, block.Index, instruction);
                 if (!sectors[..touched].Contains(from / 32)) sectors[touched++] = from / 32;
             }
             block.Shared.BeginCopy(to, bytes, warp.Index, instruction);
@@ -124,7 +124,7 @@ internal static unsafe class PtxTransfers
     {
         int left = (int)warp.Registers[PtxWarp.Base(instruction.Operands[0])];
         while (warp.Groups.Count > left)
-            foreach (var copy in warp.Groups.Dequeue()) warp.Block.Shared.EndCopy(copy.To, copy.Data, warp.Index, instruction);
+            foreach (var copy in warp.Groups.Dequeue()) warp.Block.Shared.EndCopy(copy, warp.Index, instruction);
     }
 
     // Four matrices [8, 8] of 16 bits: lane 8 m + i has the address of row i of matrix m.

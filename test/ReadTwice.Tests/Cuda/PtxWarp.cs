@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Numerics;
 
 namespace ReadTwice.Tests.Cuda;
@@ -15,7 +16,9 @@ internal sealed class PtxWarp
         (Block, Index) = (block, index);
         int lanes = Math.Min(Lanes, threads - index * Lanes);
         alive = lanes == Lanes ? All : (1u << lanes) - 1;
-        Registers = new ulong[block.Kernel.Registers * Lanes];
+        // Megabytes a warp: made anew for each, they would keep the garbage collector busy and nothing else running.
+        Registers = ArrayPool<ulong>.Shared.Rent(block.Kernel.Registers * Lanes);
+        Registers.AsSpan().Clear();
         foreach (var (register, value) in block.Kernel.Constants) Registers.AsSpan(register * Lanes, Lanes).Fill(value);
         foreach (var (register, name) in block.Kernel.Specials)
             for (int lane = 0; lane < Lanes; lane++)
@@ -31,6 +34,9 @@ internal sealed class PtxWarp
     /// <summary>Copies from global to shared memory that were started: closed groups, oldest first, and the open one.</summary>
     public Queue<List<PtxCopy>> Groups { get; } = new();
     public List<PtxCopy> OpenGroup { get; set; } = [];
+
+    /// <summary>Gives the registers back; the warp has ended.</summary>
+    public void Release() => ArrayPool<ulong>.Shared.Return(Registers);
 
     public bool HasEnded => alive == 0;
     public bool IsAtBarrier { get; set; }
@@ -98,4 +104,4 @@ internal sealed class PtxWarp
 }
 
 /// <summary>Bytes on their way to shared memory.</summary>
-internal sealed record PtxCopy(uint To, byte[] Data);
+internal readonly record struct PtxCopy(uint To, UInt128 Data);

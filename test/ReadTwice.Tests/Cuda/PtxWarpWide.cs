@@ -22,13 +22,15 @@ internal static class PtxWarpWide
     private static void Shuffle(PtxWarp warp, uint mask, PtxInstruction instruction, Func<int, int, int> source)
     {
         PtxOperations.RequireWholeWarp(instruction, mask);
-        int[] at = [.. instruction.Operands.Select(PtxWarp.Base)];
-        ulong[] r = warp.Registers, from = r[at[1]..(at[1] + PtxWarp.Lanes)];
+        var operands = instruction.Operands;
+        ulong[] r = warp.Registers;
+        Span<ulong> from = stackalloc ulong[PtxWarp.Lanes];
+        r.AsSpan(PtxWarp.Base(operands[1]), PtxWarp.Lanes).CopyTo(from);
         for (int lane = 0; lane < PtxWarp.Lanes; lane++)
         {
-            if (r[at[3] + lane] != 0x1F) throw instruction.Error("only shuffles over the whole warp are known");
-            if ((uint)r[at[4] + lane] != PtxWarp.All) throw instruction.Error("the member mask is not the whole warp");
-            r[at[0] + lane] = from[source(lane, (int)r[at[2] + lane])];
+            if (r[PtxWarp.Base(operands[3]) + lane] != 0x1F) throw instruction.Error("only shuffles over the whole warp are known");
+            if ((uint)r[PtxWarp.Base(operands[4]) + lane] != PtxWarp.All) throw instruction.Error("the member mask is not the whole warp");
+            r[PtxWarp.Base(operands[0]) + lane] = from[source(lane, (int)r[PtxWarp.Base(operands[2]) + lane])];
         }
     }
 

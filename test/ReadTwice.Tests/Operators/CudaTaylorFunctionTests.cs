@@ -35,6 +35,16 @@ public sealed class CudaTaylorFunctionTests : IDisposable
     }
 
     [Fact]
+    public void Views_that_start_within_a_row_are_read_as_copies()
+    {
+        var x = Operands(1, 12, 0, learns: false);
+        Tensor Shifted(Tensor y) => cat([zeros(1), y.flatten()]).narrow(0, 1, y.numel()).view(y.shape);
+        var expected = CudaTaylorFunction.Attend(device, x.Q, x.K, x.V, x.S, x.Z, (float)Scale, null);
+        var actual = CudaTaylorFunction.Attend(device, Shifted(x.Q), Shifted(x.K), Shifted(x.V), Shifted(x.S), Shifted(x.Z), (float)Scale, null);
+        Near.Equal(expected.O, actual.O, 0, "o");
+    }
+
+    [Fact]
     public void Few_heads_and_a_long_text_are_read_in_segments()
     {
         var x = Operands(1, 1100, 0, learns: false);
