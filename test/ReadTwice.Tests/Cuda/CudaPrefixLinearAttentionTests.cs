@@ -90,6 +90,16 @@ public class CudaPrefixLinearAttentionTests
     }
 
     [Fact]
+    public void Every_barrier_of_a_step_is_needed()
+    {
+        using var run = new CudaAttentionRun(AttentionRun.Random(new(1, 1, 1, 16, 64)));
+        var barriers = PtxDevice.Kernel("PrefixLinearAttentionStep", "prefixLinearAttentionStep").Code.Where(i => i.Kind == PtxInstructionKind.Barrier).ToList();
+        Assert.Equal(2, barriers.Count);
+        foreach (var barrier in barriers)
+            Assert.Throws<PtxException>(() => run.Step(new PtxDevice { Change = kernel => kernel.Without(barrier) }));
+    }
+
+    [Fact]
     public void Memory_that_does_not_fit_is_refused_before_the_launch()
     {
         using var run = new CudaAttentionRun(AttentionRun.Random(new(1, 64, 1, 16, 64)));
