@@ -28,11 +28,12 @@ internal static class EvalCommand
         var result = new Option<string?>("--json") { Description = "File for the results.", HelpName = "FILE" };
         var predictions = new Option<string?>("--predictions") { Description = "File for every prediction, a line each; with it, an evaluation that was stopped goes on.", HelpName = "FILE" };
         var type = new Option<string>("--dtype") { Description = "What the matrices are kept in.", DefaultValueFactory = _ => "f32" }.AcceptOnlyFromAmong("f32", "bf16");
+        var device = ModelOptions.MakeDevice();
         var threads = new Option<int>("--threads") { Description = "Processor threads to use; 0 for one a core.", HelpName = "N" };
         var quantize = ModelOptions.MakeQuantize();
         var command = new Command("eval", "Scores models on a recall task, reading once and twice, and says how certain the differences are.")
         {
-            task, data, part, models, readings, contexts, limit, result, predictions, type, quantize, threads,
+            task, data, part, models, readings, contexts, limit, result, predictions, type, quantize, device, threads,
         };
         command.SetAction((parsed, cancel) =>
         {
@@ -45,7 +46,7 @@ internal static class EvalCommand
             var runs = new List<(ModelSummary Model, IReadOnlyList<Prediction> Predictions)>();
             foreach (string name in parsed.GetValue(models) is { Length: > 0 } named ? named : ShippedModels.All)
             {
-                using var checkpoint = ModelOptions.Load(name, parsed.GetValue(type)!, parsed.GetValue(quantize)!);
+                using var checkpoint = ModelOptions.Load(name, parsed.GetValue(type)!, parsed.GetValue(quantize)!, parsed.GetValue(device)!);
                 var evaluator = new Evaluator(recall, checkpoint.Model, checkpoint.Tokenizer);
                 var summary = ModelSummary.Of(ShortName(name), checkpoint.Model);
                 runs.Add((summary, Run(terminal, summary, evaluator, examples, conditions, file, cancel)));

@@ -22,6 +22,7 @@ internal sealed class ModelOptions
     }.AcceptOnlyFromAmong("f32", "bf16");
 
     private readonly Option<string> quantize = MakeQuantize();
+    private readonly Option<string> device = MakeDevice();
 
     private readonly Option<int> threads = new("--threads")
     {
@@ -35,6 +36,7 @@ internal sealed class ModelOptions
         command.Add(model);
         command.Add(type);
         command.Add(quantize);
+        command.Add(device);
         command.Add(threads);
     }
 
@@ -42,7 +44,7 @@ internal sealed class ModelOptions
     public Checkpoint Load(ParseResult parsed)
     {
         if (parsed.GetValue(threads) is > 0 and var n) Libtorch.Threads = n;
-        return Load(parsed.GetValue(model) ?? ShippedModels.Reader, parsed.GetValue(type)!, parsed.GetValue(quantize)!);
+        return Load(parsed.GetValue(model) ?? ShippedModels.Reader, parsed.GetValue(type)!, parsed.GetValue(quantize)!, parsed.GetValue(device)!);
     }
 
     /// <summary>The option that rounds the weights of linear layers.</summary>
@@ -53,11 +55,21 @@ internal sealed class ModelOptions
     }.AcceptOnlyFromAmong("none", "int8");
 
     /// <summary>Loads a checkpoint by folder or hub id.</summary>
-    public static Checkpoint Load(string name, string type = "f32", string quantize = "none") => Checkpoint.Load(
-        Folder(name), type == "bf16" ? torch.ScalarType.BFloat16 : torch.ScalarType.Float32, Quantization(quantize));
+    public static Checkpoint Load(string name, string type = "f32", string quantize = "none", string device = "cpu") => Checkpoint.Load(
+        Folder(name), type == "bf16" ? torch.ScalarType.BFloat16 : torch.ScalarType.Float32, Quantization(quantize), Device(device));
 
     /// <summary>What an argument of --quantize says.</summary>
     public static Quantization Quantization(string quantize) => quantize == "int8" ? Checkpoints.Quantization.Int8 : Checkpoints.Quantization.None;
+
+    /// <summary>Where a model computes, for commands with options of their own.</summary>
+    public static Option<string> MakeDevice() => new Option<string>("--device")
+    {
+        Description = "Where the model computes: the processor, or an NVIDIA card.",
+        DefaultValueFactory = _ => "cpu",
+    }.AcceptOnlyFromAmong("cpu", "cuda");
+
+    /// <summary>The device of this name.</summary>
+    public static torch.Device Device(string name) => name == "cuda" ? Libtorch.Cuda() : torch.CPU;
 
     private static string Folder(string name) =>
         Path.Exists(name) ? name : new HubClient(HubSettings.FromEnvironment()).Resolve(name)

@@ -14,15 +14,17 @@ internal static class TrainCommand
         var tokenizer = new Option<string>("--tokenizer", "-t") { Description = "Folder with tokenizer.json.", Required = true, HelpName = "FOLDER" };
         var output = new Option<string>("--out", "-o") { Description = "Folder for checkpoints, log and the trained model; made if need be.", Required = true, HelpName = "FOLDER" };
         var from = new Option<string?>("--from") { Description = "Checkpoint whose weights are the first ones; without it they are drawn.", HelpName = "FOLDER" };
+        var device = ModelOptions.MakeDevice();
         var threads = new Option<int>("--threads") { Description = "Processor threads to use; 0 for one a core.", HelpName = "N" };
         var json = JsonOption.Make();
-        var command = new Command("train", "Trains a model. Stopped, it goes on where it was when run again, to the same weights.") { config, data, tokenizer, output, from, threads, json };
+        var command = new Command("train", "Trains a model. Stopped, it goes on where it was when run again, to the same weights.") { config, data, tokenizer, output, from, device, threads, json };
         command.SetAction((parsed, cancel) =>
         {
             Libtorch.Require();
             if (parsed.GetValue(threads) is > 0 and var n) Libtorch.Threads = n;
             using var trainer = new Trainer(
-                TrainingConfig.Load(parsed.GetValue(config)!), parsed.GetValue(data)!, parsed.GetValue(tokenizer)!, parsed.GetValue(output)!, parsed.GetValue(from));
+                TrainingConfig.Load(parsed.GetValue(config)!), parsed.GetValue(data)!, parsed.GetValue(tokenizer)!, parsed.GetValue(output)!, parsed.GetValue(from),
+                ModelOptions.Device(parsed.GetValue(device)!));
             terminal.Error.WriteLine($"{trainer.Model.Architecture}: {trainer.Model.ParameterCount:N0} parameters.");
             trainer.Run(report => Tell(terminal, report, parsed.GetValue(json)), cancel);
             if (!parsed.GetValue(json)) terminal.Error.WriteLine($"{trainer.ExportFolder}: the trained model.");

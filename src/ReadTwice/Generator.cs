@@ -107,7 +107,8 @@ public sealed class Generator(ILanguageModel model, Tokenizer tokenizer)
     private int Choose(RecurrentState state, Sampler sampler)
     {
         using var first = state.Logits![0];
-        using var row = first.contiguous();
+        using var here = first.cpu();
+        using var row = here.contiguous();
         var scores = System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(row.bytes);
         return sampler.Next(scores[..Math.Min(scores.Length, tokenizer.VocabularySize)]);
     }

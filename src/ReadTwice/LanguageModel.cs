@@ -85,6 +85,9 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     /// <inheritdoc/>
     public long StateBytesPerToken => blocks.Sum(block => block.StateBytesPerToken);
 
+    /// <summary>Where the model's weights and states lie, and where it computes; tokens may come from anywhere.</summary>
+    public Device Device => embedding.Weight.device;
+
     /// <summary>How many numbers the model has learned; a matrix that serves as embedding and output is counted once.</summary>
     public long ParameterCount => parameters().Sum(parameter => parameter.numel());
 
@@ -107,7 +110,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
         if (padding is not null && padding.Tokens.Count != B)
             throw new ArgumentException($"padding has {padding.Tokens.Count} rows; the batch has {B}.");
         if (padding is not null && padding.Tokens.All(tokens => tokens == 0)) padding = null;
-        return new(Hash, Architecture, B, blocks.Select(block => block.NewState(B)), padding);
+        return new(Hash, Architecture, B, blocks.Select(block => block.NewState(B).MoveTo(Device)), padding);
     }
 
     /// <summary>Scores what may follow each token of texts read from the start, [B, T] -> [B, T, vocabulary].</summary>
@@ -135,7 +138,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     {
         using var scope = NewDisposeScope();
         using var state = NewState(tokens.size(0));
-        return Head(Stream(tokens, state, prefixLength, isWhole: true).flatten(0, 1).index_select(0, positions)).MoveToOuterDisposeScope();
+        return Head(Stream(tokens, state, prefixLength, isWhole: true).flatten(0, 1).index_select(0, positions.to(Device))).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
@@ -160,6 +163,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     private Tensor Stream(Tensor tokens, RecurrentState state, long prefixLength, bool isWhole = false)
     {
         Check(tokens, state, prefixLength);
+        tokens = tokens.to(Device);
         var x = embedding.call(tokens);
         var padding = PaddingOf(tokens, state);
         if (positions is not null) x = x + positions.call(At(tokens, state, padding));
@@ -178,7 +182,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     // Absolute positions, [T] or [B, T]: a row counts from where its text begins, as published from where the batch does.
     private static Tensor At(Tensor tokens, RecurrentState state, PiecePadding? padding)
     {
-        var at = arange(state.Position, state.Position + tokens.size(1));
+        var at = arange(state.Position, state.Position + tokens.size(1), device: tokens.device);
         return padding is { Rule: PaddingRule.Exact } ? (at.unsqueeze(0) - padding.Starts.unsqueeze(1)).clamp_min(0) : at;
     }
 
@@ -193,9 +197,9 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     private static PiecePadding? PaddingOf(Tensor tokens, RecurrentState state)
     {
         if (state.Padding is not { } padding) return null;
-        var starts = tensor(padding.Tokens.ToArray());
+        var starts = tensor(padding.Tokens.ToArray(), device: tokens.device);
         if (padding.Tokens.Max() <= state.Position) return new(padding.Rule, starts, null);
-        var at = arange(state.Position, state.Position + tokens.size(1));
+        var at = arange(state.Position, state.Position + tokens.size(1), device: tokens.device);
         return new(padding.Rule, starts, at.unsqueeze(0).ge(starts.unsqueeze(1)).to(ScalarType.Float32));
     }
 

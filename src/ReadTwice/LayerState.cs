@@ -51,6 +51,14 @@ public sealed class LayerState : IDisposable
         return this[name] = buffer.narrow(axis, 0, length);
     }
 
+    /// <summary>Moves every tensor to a device, and gives this state.</summary>
+    public LayerState MoveTo(Device device)
+    {
+        foreach (string name in Names.ToList())
+            if (tensors[name].device_type != device.type) this[name] = tensors[name].to(device);
+        return this;
+    }
+
     /// <summary>A copy that shares nothing with this one.</summary>
     public LayerState Clone()
     {

@@ -107,7 +107,7 @@ public sealed class RecurrentState : IDisposable
     // One link for each position: hash <- SHA-256(hash, ids of all rows), so pieces do not matter.
     private static byte[] Chain(byte[] hash, Tensor tokens)
     {
-        using var columns = tokens.t().contiguous();   // [T, B]
+        using var columns = tokens.cpu().t().contiguous();   // [T, B]
         var ids = MemoryMarshal.Cast<byte, long>(columns.bytes);
         int B = (int)tokens.size(0);
         var link = new byte[hash.Length + B * sizeof(long)];

@@ -15,7 +15,7 @@ internal static class StateFile
     public static void Save(RecurrentState state, string path)
     {
         using var scope = NewDisposeScope();
-        var tensors = Tensors(state).Select(entry => (entry.Name, Tensor: entry.Tensor.contiguous())).ToList();
+        var tensors = Tensors(state).Select(entry => (entry.Name, Tensor: entry.Tensor.cpu().contiguous())).ToList();
         var metadata = new SortedDictionary<string, string>(StringComparer.Ordinal)
         {
             ["format"] = Format,
@@ -55,7 +55,7 @@ internal static class StateFile
                 if (!stored.TryGetValue(name, out var value) || value.dtype != tensor.dtype || !Fits(value, tensor))
                     throw new InvalidDataException($"{path}: {name} is {(value is null ? "missing" : $"{value.dtype} [{string.Join(", ", value.shape)}]")}; {tensor.dtype} [{string.Join(", ", tensor.shape)}] is needed. Read the document again.");
                 int dot = name.IndexOf('.', StringComparison.Ordinal);
-                state[int.Parse(name[..dot])][name[(dot + 1)..]] = value.clone();
+                state[int.Parse(name[..dot])][name[(dot + 1)..]] = value.clone().to(tensor.device);
             }
             state.Source = metadata.ContainsKey("tokenizer") ? new(Text("tokenizer"), Text("reading"), Text("document")) : null;
             return state.Resume(Number("position"), Text("tokens"), stored.GetValueOrDefault(LogitsName)?.clone());

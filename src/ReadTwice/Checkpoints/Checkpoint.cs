@@ -50,8 +50,9 @@ public sealed class Checkpoint : IDisposable
     /// <param name="folder">The folder, or a weight file with config.json beside it.</param>
     /// <param name="type">Float32 or BFloat16, for the matrices; norms, decays and the state are float32 always.</param>
     /// <param name="quantization">What the weights of linear layers are rounded to when the model reads; it then trains as without.</param>
+    /// <param name="device">Where the model lies and computes, such as <see cref="Libtorch.Cuda"/>; null for the processor.</param>
     /// <exception cref="InvalidDataException">Something in the folder is missing, damaged or does not fit; the message says what.</exception>
-    public static Checkpoint Load(string folder, ScalarType type = ScalarType.Float32, Quantization quantization = Quantization.None)
+    public static Checkpoint Load(string folder, ScalarType type = ScalarType.Float32, Quantization quantization = Quantization.None, Device? device = null)
     {
         if (type is not (ScalarType.Float32 or ScalarType.BFloat16))
             throw new ArgumentException($"A model is kept in float32 or bfloat16, not {type}: half precision is slow and inexact on a processor.");
@@ -65,7 +66,7 @@ public sealed class Checkpoint : IDisposable
             var config = ReadConfig(folder);
             var family = Architectures.FamilyOf(config, [.. files.Tensors.Keys]);
             weights = new(files, config, family, type);
-            var model = family.Build(config, new(weights, quantization));
+            var model = family.Build(config, new(weights, quantization, device));
             model.eval();
             return new(folder, config, family, weights, type, quantization, model, () => HfTokenizer.FromFolder(folder));
         }
@@ -84,12 +85,14 @@ public sealed class Checkpoint : IDisposable
     /// <param name="seed">The same seed gives the same weights.</param>
     /// <param name="type">Float32 or BFloat16, for the matrices.</param>
     /// <param name="quantization">What the weights of linear layers are rounded to when the model reads.</param>
+    /// <param name="device">Where the model lies and computes; null for the processor.</param>
     public static Checkpoint New(
-        string name, ConfigJson config, Tokenizer tokenizer, int seed, ScalarType type = ScalarType.Float32, Quantization quantization = Quantization.None)
+        string name, ConfigJson config, Tokenizer tokenizer, int seed, ScalarType type = ScalarType.Float32,
+        Quantization quantization = Quantization.None, Device? device = null)
     {
         Libtorch.Require();
         var family = Architectures.FamilyOf(config, []);
-        var model = family.Build(config, new(new FreshWeights(config, seed, type), quantization));
+        var model = family.Build(config, new(new FreshWeights(config, seed, type), quantization, device));
         model.eval();
         return new(name, config, family, null, type, quantization, model, () => tokenizer);
     }

@@ -18,13 +18,16 @@ public sealed class WeightSource : IDisposable
     private readonly (string Ours, string Here)[] aliases;
     private readonly List<(string Name, Parameter Parameter)> made;
 
-    internal WeightSource(IWeights weights, Quantization quantization = Quantization.None) : this(weights, quantization, "", [], [])
+    private readonly Device device;
+
+    internal WeightSource(IWeights weights, Quantization quantization = Quantization.None, Device? device = null)
+        : this(weights, quantization, device ?? CPU, "", [], [])
     {
     }
 
     private WeightSource(
-        IWeights weights, Quantization quantization, string prefix, (string Ours, string Here)[] aliases, List<(string, Parameter)> made) =>
-        (this.weights, this.quantization, this.prefix, this.aliases, this.made) = (weights, quantization, prefix, aliases, made);
+        IWeights weights, Quantization quantization, Device device, string prefix, (string Ours, string Here)[] aliases, List<(string, Parameter)> made) =>
+        (this.weights, this.quantization, this.device, this.prefix, this.aliases, this.made) = (weights, quantization, device, prefix, aliases, made);
 
     /// <summary>Every parameter that was taken from the source, whatever part of the model took it, under its name in the source.</summary>
     public IReadOnlyList<(string Name, Parameter Parameter)> Made => made;
@@ -33,10 +36,10 @@ public sealed class WeightSource : IDisposable
     public string Hash => weights.Hash;
 
     /// <summary>The same source, seen from a part of the model.</summary>
-    public WeightSource In(string part) => new(weights, quantization, $"{Full(part)}.", [], made);
+    public WeightSource In(string part) => new(weights, quantization, device, $"{Full(part)}.", [], made);
 
     /// <summary>The same source, where some parts go by another name: a layer that several formats share.</summary>
-    public WeightSource As(params (string Ours, string Here)[] names) => new(weights, quantization, prefix, names, made);
+    public WeightSource As(params (string Ours, string Here)[] names) => new(weights, quantization, device, prefix, names, made);
 
     /// <summary>Whether the source has this parameter; fresh weights have none, so a config must say what exists.</summary>
     public bool Has(string name) => weights.ShapeOf(Full(name)) is not null;
@@ -87,7 +90,13 @@ public sealed class WeightSource : IDisposable
 
     private Parameter Make(string name, long[] shape, Init init, bool ofProducts)
     {
-        var parameter = new Parameter(weights.Take(Full(name), shape, init, ofProducts));
+        var tensor = weights.Take(Full(name), shape, init, ofProducts);
+        if (device.type != DeviceType.CPU)
+        {
+            using var there = tensor;
+            tensor = there.to(device);
+        }
+        var parameter = new Parameter(tensor);
         made.Add((Full(name), parameter));
         return parameter;
     }

@@ -46,6 +46,9 @@ public sealed class ShortConvolution : nn.Module<Tensor, Tensor, Tensor>
         return ((gate is null ? y.alias() : y * gate).MoveToOuterDisposeScope(), next.MoveToOuterDisposeScope());
     }
 
+    /// <summary>Filters the first half of [B, T, 2 C] and gates it with the second; see <see cref="Ops.GatedConvolution"/>.</summary>
+    public (Tensor Y, Tensor State) ReadGated(Tensor uw, Tensor state, Tensor? mask) => Ops.GatedConvolution(uw, weight, bias, state, mask);
+
     /// <inheritdoc/>
     public override Tensor forward(Tensor x, Tensor state)
     {

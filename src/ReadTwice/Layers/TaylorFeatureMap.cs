@@ -27,7 +27,7 @@ public static class TaylorFeatureMap
     public static Tensor Unpack(Tensor state, long K, double scale)
     {
         using var scope = NewDisposeScope();
-        return (state.index_select(-2, Source(K)) * Factors(K, scale)).MoveToOuterDisposeScope();
+        return (state.cpu().index_select(-2, Source(K)) * Factors(K, scale)).MoveToOuterDisposeScope();
     }
 
     /// <summary>The inverse: the authors' sums, of which each pair of transposed products is averaged, as packed ones.</summary>
@@ -71,7 +71,7 @@ public static class TaylorFeatureMap
         for (long i = 0, at = 0; i < K; i++)
             for (long j = 0; j <= i; j++, at++)
                 (rows[at], columns[at], factors[at]) = (i, j, i == j ? (float)diagonal : 1);
-        var products = x.index_select(-1, tensor(rows)) * x.index_select(-1, tensor(columns)) * tensor(factors);
+        var products = x.index_select(-1, tensor(rows, device: x.device)) * x.index_select(-1, tensor(columns, device: x.device)) * tensor(factors, device: x.device);
         return cat([ones_like(x.narrow(-1, 0, 1)), x, products], -1).MoveToOuterDisposeScope();
     }
 }

@@ -63,9 +63,7 @@ public sealed class GatedConvolution(WeightSource weights, long D, long I, long 
     public override Tensor forward(Tensor x, Pass pass)
     {
         using var scope = NewDisposeScope();
-        var halves = input.call(x).chunk(2, -1);
-        var u = pass.MaskUnlessPublished is { } mask ? halves[0] * mask.unsqueeze(-1) : halves[0];
-        (var y, pass.State["conv"]) = conv.Read(u, pass.State["conv"], halves[1]);
+        (var y, pass.State["conv"]) = conv.ReadGated(input.call(x), pass.State["conv"], pass.MaskUnlessPublished);
         return output.call(y).MoveToOuterDisposeScope();
     }
 }

@@ -74,7 +74,7 @@ public sealed class DeltaNetMixer : SequenceMixer
         var k = normalize(activation(key.call(x, pass)).unflatten(2, [H, K]));
         var v = valueActivation(value.call(x, pass)).unflatten(2, [H, V]);
         if (pass.Mask is { } mask) k = k * mask.unsqueeze(-1).unsqueeze(-1);
-        var b = beta is null ? ones(x.size(0), x.size(1), H) * largest : beta.call(x).sigmoid() * largest;
+        var b = beta is null ? ones(x.size(0), x.size(1), H, device: x.device) * largest : beta.call(x).sigmoid() * largest;
         (var o, pass.State["recurrent"]) = Ops.DeltaRule(q, k, v, b, null, pass.State["recurrent"], Math.Pow(K, -0.5));
         o = norm.call(o).flatten(2);
         if (gate is not null) o = Ops.SwiGlu(o, gate.call(x));

@@ -120,7 +120,7 @@ public sealed class Mamba2Mixer : SequenceMixer
         var mask = pass.Mask?.unsqueeze(-1);
         if (mask is not null) u = u * mask;
         var projected = input.call(u);
-        if (factors is not null) projected = projected * tensor(factors);
+        if (factors is not null) projected = projected * tensor(factors, device: projected.device);
         var parts = projected.split([config.UnusedRows, M, M, config.I, config.Filtered, H], -1);
         var (z, xBC) = (parts[3], parts[4]);
         if ((config.PaddingLeaksBias ? pass.MaskUnlessPublished : pass.Mask) is { } hidden) xBC = xBC * hidden.unsqueeze(-1);

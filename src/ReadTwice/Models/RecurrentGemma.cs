@@ -97,7 +97,7 @@ public sealed class GatedRecurrence : SequenceMixer
     {
         const double Smallest = 1e-14;   // keeps the slope of the root finite where a is one
         var root = (-(2 * logA).expm1()).clamp_min(Smallest).sqrt();
-        var at = arange(pass.Position, pass.Position + logA.size(1)).unsqueeze(0);             // [1, T]
+        var at = arange(pass.Position, pass.Position + logA.size(1), device: logA.device).unsqueeze(0);             // [1, T]
         var first = pass.Padding is { } padding ? at.eq(padding.Starts.unsqueeze(1)) : at.eq(0);
         return root.masked_fill(first.unsqueeze(-1), 1);
     }

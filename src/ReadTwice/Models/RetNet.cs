@@ -48,7 +48,7 @@ public sealed class RetNetMixer : SequenceMixer
         if (featureMap is not null) (q, k) = (featureMap(q), featureMap(k));
         if (pass.Mask is { } mask) k = k * mask.unsqueeze(-1);
         (q, k) = (Turn(q, heads.H, pass), Turn(k, heads.KeyHeads, pass));
-        var decay = RetNet.LogDecay(heads.H).view(1, 1, -1, 1).expand(x.size(0), x.size(1), -1, -1);
+        var decay = RetNet.LogDecay(heads.H).to(x.device).view(1, 1, -1, 1).expand(x.size(0), x.size(1), -1, -1);
         (var o, pass.State["recurrent"]) = Ops.LinearAttention(
             q, heads.Repeat(k.flatten(2)), heads.Repeat(value.call(x)), pass.State["recurrent"], Math.Pow(heads.K, -0.5), decay);
         o = norm.call(o).flatten(2);

@@ -3,6 +3,7 @@ using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Loader;
+using ReadTwice.Kernels.Cuda;
 using TorchSharp;
 
 namespace ReadTwice.Native;
@@ -14,6 +15,33 @@ public static partial class Libtorch
     private static readonly Lock gate = new();
     private static nint shim;
     private static string? problem;
+
+    /// <summary>An NVIDIA card, for a model to lie on and compute.</summary>
+    /// <exception cref="PlatformNotSupportedException">There is none, or this build cannot use it; the message says what to do.</exception>
+    public static torch.Device Cuda(int number = 0)
+    {
+        Require();
+        if (!HasCuda())
+        {
+            // The driver knows best why, unless it finds nothing wrong: then libtorch was built without CUDA.
+            _ = CudaDriver.Find(number, out string? problem);
+            throw new PlatformNotSupportedException(problem ??
+                "This program has the libtorch of the processor, which cannot compute on a card. Build it with the package libtorch-cuda-12.8-linux-x64 or libtorch-cuda-12.8-win-x64 instead (docs/gpu.md).");
+        }
+        return new(DeviceType.CUDA, number);
+    }
+
+    private static bool HasCuda()
+    {
+        try
+        {
+            return torch.cuda_is_available();
+        }
+        catch (Exception e) when (e is InvalidOperationException or NotSupportedException or DllNotFoundException)
+        {
+            return false;
+        }
+    }
 
     /// <summary>Makes sure libtorch is loaded.</summary>
     /// <exception cref="PlatformNotSupportedException">It cannot be loaded on this machine; the message says what to do.</exception>

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using ReadTwice.Checkpoints;
+using ReadTwice.Kernels.Cuda;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -15,6 +16,17 @@ internal static unsafe partial class TensorMemory
 
     /// <summary>The numbers of a contiguous float32 tensor. Keep the tensor alive while they are used.</summary>
     public static Span<float> Span(Tensor tensor) => new(Pointer(tensor), checked((int)tensor.numel()));
+
+    /// <summary>The memory of a contiguous tensor, on whatever device it is; none where it is null. Keep the tensor alive while it is used.</summary>
+    public static DeviceMemory Memory(Tensor? tensor) =>
+        tensor is null ? default : new(Data(tensor.Handle), tensor.numel() * tensor.element_size());
+
+    /// <summary>A tensor of this type as kernels for CUDA read it: contiguous, and not a view that starts within 16 bytes.</summary>
+    public static Tensor Aligned(Tensor x, ScalarType type)
+    {
+        var laid = x.to(type).contiguous();
+        return Memory(laid).Address % DeviceMemory.Alignment == 0 ? laid : laid.clone();
+    }
 
     /// <summary>A tensor over the mapped bytes of a stored one, which must outlive it.</summary>
     public static Tensor Map(StoredTensor stored)

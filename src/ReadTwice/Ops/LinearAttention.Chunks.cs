@@ -49,7 +49,7 @@ public static partial class Ops
     private static Tensor Fade(Tensor G)
     {
         long n = G.size(2);
-        var later = ones(n, n, ScalarType.Bool).triu(1).unsqueeze(-1);
+        var later = ones(n, n, ScalarType.Bool, device: G.device).triu(1).unsqueeze(-1);
         return (G.unsqueeze(3) - G.unsqueeze(2)).masked_fill(later, double.NegativeInfinity).exp();
     }
 

@@ -27,12 +27,12 @@ public static partial class Ops
             return nn.functional.scaled_dot_product_attention(q, k, v, is_casual: T > 1).MoveToOuterDisposeScope();
 
         long first = position + T - N;   // position of the first key
-        var at = arange(first, first + N);
+        var at = arange(first, first + N, device: q.device);
         var pieces = new List<Tensor>();
         for (long i = 0; i < T; i += Block)
         {
             long n = Math.Min(Block, T - i);
-            var query = arange(position + i, position + i + n).unsqueeze(1);
+            var query = arange(position + i, position + i + n, device: q.device).unsqueeze(1);
             var seen = at.le(query);                                                           // [n, N]
             if (window is { } width) seen = seen.logical_and(at.ge(query - width));
             if (starts is not null)                                                            // [B, 1, n, N]

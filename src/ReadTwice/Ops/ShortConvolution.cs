@@ -1,3 +1,4 @@
+using ReadTwice.Kernels.Cuda;
 using ReadTwice.Native;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -21,6 +22,23 @@ public static partial class Ops
         if (!Spans.Learn(x, weight, bias, state, gate)) return ConvolutionFunction.Read(x, weight, bias, state, silu, gate);
         var results = ConvolutionFunction.apply(x, weight, bias!, state, gate!, silu);
         return (results[0], results[1]);
+    }
+
+    /// <summary>The gated form of the same (Based, arXiv 2402.18668): silu(filter(u)) w, where a row of the input is [u | w].</summary>
+    /// <param name="uw">[B, T, 2 C].</param>
+    /// <param name="weight">[C, 1, K].</param>
+    /// <param name="bias">[C], or null.</param>
+    /// <param name="state">As in <see cref="ShortConvolution"/>.</param>
+    /// <param name="mask">1 where a token is real and 0 where it is padding, [B, T]; null for all real.</param>
+    /// <returns>[B, T, C], and the last K - 1 inputs.</returns>
+    public static (Tensor Y, Tensor State) GatedConvolution(Tensor uw, Tensor weight, Tensor? bias, Tensor state, Tensor? mask = null)
+    {
+        if (CudaKernels(uw) is { } device && mask is null && !Spans.Learn(uw, weight, bias, state) && CudaGatedConvolution.Serves(weight.size(0), weight.size(2)))
+            return CudaConvolution.Filter(device, uw, weight, bias, state);
+        using var scope = NewDisposeScope();
+        var halves = uw.chunk(2, -1);
+        var (y, next) = ShortConvolution(mask is null ? halves[0] : halves[0] * mask.unsqueeze(-1), weight, bias, state, silu: true, halves[1]);
+        return (y.MoveToOuterDisposeScope(), next.MoveToOuterDisposeScope());
     }
 
     internal static (Tensor Y, Tensor State) ConvolutionByOperators(

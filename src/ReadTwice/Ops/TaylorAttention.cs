@@ -1,4 +1,5 @@
 using ReadTwice.Kernels;
+using ReadTwice.Kernels.Cuda;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -26,6 +27,8 @@ public static partial class Ops
     public static (Tensor O, Tensor S, Tensor z) TaylorAttention(
         Tensor q, Tensor k, Tensor v, Tensor S, Tensor z, double scale, double epsilon, Tensor? mask = null, EncodedPrefix? prefix = null)
     {
+        if (CudaKernels(q) is { } device && CudaTaylorFunction.Serves(q, k, v, S, z, scale, epsilon, mask, prefix))
+            return CudaTaylorFunction.Attend(device, q, k, v, S, z, (float)scale, prefix);
         if (!KernelsServe(q) || (float)epsilon != TaylorLinearAttention.Epsilon)
             return TaylorAttentionByOperators(q, k, v, S, z, scale, epsilon, mask, prefix);
         using var scope = NewDisposeScope();
@@ -42,6 +45,10 @@ public static partial class Ops
 
     // Whether our own kernels compute on this tensor where it lies.
     private static bool KernelsServe(Tensor tensor) => tensor.dtype == ScalarType.Float32 && tensor.device_type == DeviceType.CPU;
+
+    // The card a tensor lies on, if our kernels run there.
+    private static CudaDriver? CudaKernels(Tensor tensor) =>
+        tensor.device_type == DeviceType.CUDA ? CudaDriver.Find(tensor.device_index, out _) : null;
 
     internal static (Tensor O, Tensor S, Tensor z) TaylorAttentionByOperators(
         Tensor q, Tensor k, Tensor v, Tensor S, Tensor z, double scale, double epsilon, Tensor? mask, EncodedPrefix? prefix)
@@ -99,7 +106,7 @@ public static partial class Ops
         for (long i = 0; i < q.size(1); i += Chunk)
         {
             long n = Math.Min(Chunk, q.size(1) - i);
-            var at = arange(n, ScalarType.Float32);
+            var at = arange(n, ScalarType.Float32, q.device);
             var (qi, ki, vi) = (qh.narrow(2, i, n) * scale, kh.narrow(2, i, n), vh.narrow(2, i, n));
             var s = Product(qi, ki.transpose(-2, -1));
             var A = 1 + s + s.square() / 2;

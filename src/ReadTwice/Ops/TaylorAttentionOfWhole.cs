@@ -17,7 +17,12 @@ public static partial class Ops
     public static Tensor TaylorAttentionOfWhole(Tensor q, Tensor k, Tensor v, double scale, double epsilon, EncodedPrefix? prefix = null)
     {
         using var scope = NewDisposeScope();
-        long B = q.size(0), T = q.size(1), H = q.size(2);
+        long B = q.size(0), T = q.size(1), H = q.size(2), F = Layers.TaylorFeatureMap.Width(q.size(3));
+        if (CudaKernels(q) is not null)   // where a state costs less than all pairs at any length
+        {
+            var (S, z) = (zeros(B, H, F, v.size(3), device: q.device), zeros(B, H, F, device: q.device));
+            return TaylorAttention(q, k, v, S, z, scale, epsilon, null, prefix).O.MoveToOuterDisposeScope();
+        }
         var queries = Joined(q * scale);
         var values = Joined(v);
         var A = TaylorWeights(queries, Joined(k)).tril();                                            // [B H, T, T]

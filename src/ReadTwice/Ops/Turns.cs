@@ -13,6 +13,7 @@ public sealed record Turns(Tensor Cos, Tensor Sin)
         using var scope = NewDisposeScope();
         long pairs = Cos.size(1);
         var (a, b, rest) = (x.narrow(3, 0, pairs), x.narrow(3, pairs, pairs), x.narrow(3, 2 * pairs, x.size(3) - 2 * pairs));
-        return cat([a * Cos - b * Sin, b * Cos + a * Sin, rest], 3).MoveToOuterDisposeScope();
+        var (cos, sin) = (Cos.to(x.device), Sin.to(x.device));
+        return cat([a * cos - b * sin, b * cos + a * sin, rest], 3).MoveToOuterDisposeScope();
     }
 }

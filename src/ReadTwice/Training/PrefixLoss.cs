@@ -35,7 +35,7 @@ public static class PrefixLoss
         Label[] labels = [.. batch.Next, .. batch.Masked];
         if (labels.Length == 0) throw new ArgumentException("The batch has nothing to predict; sequences with text after the prefix are needed.");
         var logits = logitsAt(tensor([.. labels.Select(label => label.Position)]));
-        var right = tensor([.. labels.Select(label => label.Id)]);
+        var right = tensor([.. labels.Select(label => label.Id)], device: logits.device);
         var losses = nn.functional.cross_entropy(logits, right, reduction: nn.Reduction.None);                  // [n]
 
         int n = batch.Next.Count, m = batch.Masked.Count;
@@ -46,7 +46,7 @@ public static class PrefixLoss
         using var inference = no_grad();
         float[] answers = [.. labels.Select(label => label.IsAnswer ? 1f : 0f)];
         int count = answers.Count(answer => answer > 0);
-        int hits = count == 0 ? 0 : (int)(logits.argmax(1).eq(right).to(ScalarType.Float32) * tensor(answers)).sum().item<float>();
+        int hits = count == 0 ? 0 : (int)(logits.argmax(1).eq(right).to(ScalarType.Float32) * tensor(answers, device: logits.device)).sum().item<float>();
         var parts = new LossParts(Number(next), Number(masked), Number(Mean(losses, answers)), count, hits);
         return (loss.MoveToOuterDisposeScope(), parts);
     }
@@ -55,7 +55,7 @@ public static class PrefixLoss
     private static Tensor Mean(Tensor losses, float[] weights)
     {
         float sum = weights.Sum();
-        return sum == 0 ? zeros(1).squeeze() : (losses * tensor(weights)).sum() / sum;
+        return sum == 0 ? zeros(1, device: losses.device).squeeze() : (losses * tensor(weights, device: losses.device)).sum() / sum;
     }
 
     private static double Number(Tensor loss) => loss.item<float>();

@@ -59,14 +59,15 @@ public sealed class Trainer : IDisposable
     /// <param name="tokenizer">Folder with tokenizer.json.</param>
     /// <param name="output">Folder for checkpoints, log and result; made if need be.</param>
     /// <param name="from">Folder of a checkpoint of the same shape whose weights are the first ones; null to draw them.</param>
+    /// <param name="device">Where the model lies and computes; null for the processor.</param>
     /// <exception cref="InvalidDataException">Something does not fit; the message says what.</exception>
-    public Trainer(TrainingConfig config, string data, string tokenizer, string output, string? from = null)
+    public Trainer(TrainingConfig config, string data, string tokenizer, string output, string? from = null, Device? device = null)
     {
         (this.config, this.output) = (config, output);
         tokenizerFile = Path.Combine(tokenizer, "tokenizer.json");
         if (!File.Exists(tokenizerFile)) throw new FileNotFoundException($"{tokenizerFile} does not exist; jrt tokenizer train writes one.", tokenizerFile);
         var words = HfTokenizer.FromFolder(tokenizer);
-        checkpoint = Checkpoint.New("the model to train", config.Model, words, config.Seed, config.Bfloat16 ? ScalarType.BFloat16 : ScalarType.Float32);
+        checkpoint = Checkpoint.New("the model to train", config.Model, words, config.Seed, config.Bfloat16 ? ScalarType.BFloat16 : ScalarType.Float32, device: device);
         try
         {
             Export.Require(checkpoint.Family);
