@@ -154,8 +154,15 @@ public class PdfTextTests
             () => PdfText.Extract(slow, "a.pdf", CancellationToken.None, TimeSpan.FromMilliseconds(500))).Message;
         Assert.Contains("a page takes more than", message, StringComparison.Ordinal);
 
-        using var given = new CancellationTokenSource(TimeSpan.FromMilliseconds(500));
+        using var given = new CancellationTokenSource();
+        var caller = new Thread(() =>
+        {
+            Thread.Sleep(500);
+            given.Cancel();
+        });
+        caller.Start();
         Assert.ThrowsAny<OperationCanceledException>(() => DocumentText.Load(new MemoryStream(slow), DocumentKind.Pdf, cancel: given.Token));
+        caller.Join();
     }
 
     [Fact]
