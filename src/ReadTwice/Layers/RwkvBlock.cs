@@ -1,4 +1,5 @@
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Layers;
@@ -54,5 +55,5 @@ public sealed class RwkvBlock(
         return Scaled(x, streamScale).MoveToOuterDisposeScope();
     }
 
-    private static Tensor Scaled(Tensor x, double factor) => factor == 1 ? x : x * factor;
+    private static Tensor Scaled(Tensor x, double factor) => factor == 1 ? x : x * Number(factor);
 }

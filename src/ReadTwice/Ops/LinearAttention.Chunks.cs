@@ -1,4 +1,5 @@
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -13,7 +14,7 @@ public static partial class Ops
         bool perChannel = valueDecay is not null || keyDecay is not null && keyDecay.size(3) > 1;
         long chunk = perChannel ? 16 : 64;   // every pair of tokens in a chunk has a factor of its own for each channel
         Tensor Heads(Tensor x) => x.transpose(1, 2);                                           // [B, H, T, ..]
-        var (qh, kh, vh) = (Heads(q * scale), Heads(k), Heads(v));
+        var (qh, kh, vh) = (Heads(q * Number(scale)), Heads(k), Heads(v));
         var (g, w) = (keyDecay is null ? null : Heads(keyDecay), valueDecay is null ? null : Heads(valueDecay));
 
         var pieces = new List<Tensor>();
@@ -50,7 +51,7 @@ public static partial class Ops
     {
         long n = G.size(2);
         var later = ones(n, n, ScalarType.Bool, device: G.device).triu(1).unsqueeze(-1);
-        return (G.unsqueeze(3) - G.unsqueeze(2)).masked_fill(later, double.NegativeInfinity).exp();
+        return (G.unsqueeze(3) - G.unsqueeze(2)).masked_fill(later, Number(double.NegativeInfinity)).exp();
     }
 
     // All of a chunk's decay, [B, H, 1, c], and what of it is still to come after each token, [B, H, n, c].

@@ -1,4 +1,5 @@
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -43,7 +44,7 @@ public static partial class Ops
         {
             long rest = T + 1 - n;
             var late = (Num: sums.Num.narrow(1, n, rest), Den: sums.Den.narrow(1, n, rest), Max: sums.Max.narrow(1, n, rest));
-            var joined = Add((sums.Num.narrow(1, 0, rest), sums.Den.narrow(1, 0, rest), sums.Max.narrow(1, 0, rest) + n * w), late);
+            var joined = Add((sums.Num.narrow(1, 0, rest), sums.Den.narrow(1, 0, rest), sums.Max.narrow(1, 0, rest) + w * Number(n)), late);
             sums = (cat([sums.Num.narrow(1, 0, n), joined.Num], 1), cat([sums.Den.narrow(1, 0, n), joined.Den], 1), cat([sums.Max.narrow(1, 0, n), joined.Max], 1));
         }
         var seen = Add((sums.Num.narrow(1, 0, T), sums.Den.narrow(1, 0, T), sums.Max.narrow(1, 0, T)), (v, ones_like(v), k + u));
