@@ -167,7 +167,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
         tokens = tokens.to(Device);
         var x = embedding.call(tokens);
         var padding = PaddingOf(tokens, state);
-        if (positions is not null) x = x + positions.call(At(tokens, state, padding));
+        if (positions is not null) x = x.Plus(positions.call(At(tokens, state, padding)));
         if (config.EmbeddingScale != 1) x = x * Number(config.EmbeddingScale);
         using var shared = new LayerState();
         for (int i = 0; i < blocks.Count; i++)

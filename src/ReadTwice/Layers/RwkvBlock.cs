@@ -50,8 +50,8 @@ public sealed class RwkvBlock(
     {
         using var scope = NewDisposeScope();
         if (preNorm is not null) x = preNorm.call(x);
-        x = x + Scaled(mixer.call(norm.call(x), pass), branchScale);
-        x = x + Scaled(channelMix.call(norm2.call(x), pass), branchScale);
+        x = x.Plus(Scaled(mixer.call(norm.call(x), pass), branchScale));
+        x = x.Plus(Scaled(channelMix.call(norm2.call(x), pass), branchScale));
         return Scaled(x, streamScale).MoveToOuterDisposeScope();
     }
 

@@ -26,7 +26,7 @@ public readonly record struct TokenShift(Tensor X, Tensor Before)
     public Tensor Mix(Tensor share)
     {
         using var scope = NewDisposeScope();
-        return (X + (Before - X) * share).MoveToOuterDisposeScope();
+        return X.Plus((Before - X) * share).MoveToOuterDisposeScope();
     }
 
     /// <summary>How shares start: the first channel takes all from the token before, the last almost nothing.</summary>

@@ -39,7 +39,7 @@ public sealed class ParallelMixer(SequenceMixer attention, SequenceMixer mamba, 
     {
         using var scope = NewDisposeScope();
         var read = mamba.call(x * Number(factors.MambaIn), pass) * Number(factors.MambaOut);
-        return (read + attention.call(x * Number(factors.AttentionIn), pass) * Number(factors.AttentionOut)).MoveToOuterDisposeScope();
+        return read.Plus(attention.call(x * Number(factors.AttentionIn), pass) * Number(factors.AttentionOut)).MoveToOuterDisposeScope();
     }
 }
 

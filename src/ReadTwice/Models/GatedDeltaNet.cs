@@ -81,7 +81,7 @@ public sealed class HeadDecay : nn.Module<Tensor, Tensor>
     public override Tensor forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        return (-logA.exp() * (step.call(x) + bias).Softplus()).MoveToOuterDisposeScope();
+        return (-logA.exp() * step.call(x).Plus(bias).Softplus()).MoveToOuterDisposeScope();
     }
 }
 

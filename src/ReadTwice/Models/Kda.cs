@@ -67,7 +67,7 @@ public sealed class KdaMixer : SequenceMixer
     // The decay's logarithm, [B, T, ValueHeads, K].
     private Tensor Decay(Tensor x)
     {
-        var f = (decay.call(x) + decayBias).unflatten(2, [heads.ValueHeads, heads.K]);
+        var f = decay.call(x).Plus(decayBias).unflatten(2, [heads.ValueHeads, heads.K]);
         var A = logA.exp().unsqueeze(-1);
         return leastDecay is { } least ? (A * f).sigmoid() * Number(least) : -A * f.Softplus();
     }

@@ -75,7 +75,7 @@ public sealed class LinearAttentionMixer : SequenceMixer
         (var o, pass.State["recurrent"]) = Ops.LinearAttention(q, k, heads.Repeat(value.call(x)), pass.State["recurrent"], scale);
         if (normalised)
         {
-            var z = pass.State["z"] + k.cumsum(1);                                             // [B, T, H, F]
+            var z = pass.State["z"].Plus(k.cumsum(1));                                             // [B, T, H, F]
             o = o / ((q * z).sum(-1, keepdim: true) * Number(scale)).Plus(1e-10);
             pass.State["z"] = z.narrow(1, x.size(1) - 1, 1).clone();
         }

@@ -102,7 +102,7 @@ public sealed class MambaMixer : SequenceMixer
     internal static Init FirstSteps(long n, (double Min, double Max, double Floor) bounds) => Init.Drawn(n, even =>
     {
         var steps = (even * Number(Math.Log(bounds.Max) - Math.Log(bounds.Min))).Plus(Math.Log(bounds.Min)).exp().clamp_min(Number(bounds.Floor));
-        return steps + (-(-steps).expm1()).log();
+        return steps.Plus((-(-steps).expm1()).log());
     });
 }
 

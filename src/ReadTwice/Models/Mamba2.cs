@@ -129,7 +129,7 @@ public sealed class Mamba2Mixer : SequenceMixer
         if (mask is not null) xBC = xBC * mask;   // the filter's bias would otherwise enter the state
 
         var inner = xBC.split([config.I, G * N, G * N], -1);
-        var delta = (parts[5] + stepBias).Softplus();
+        var delta = parts[5].Plus(stepBias).Softplus();
         if (config.Steps != (0, double.PositiveInfinity)) delta = delta.clamp(Number(config.Steps.Least), Number(config.Steps.Largest));
         (var y, pass.State["ssm"]) = Ops.StateSpaceDuality(
             inner[0].unflatten(2, [H, P]), delta, -logA.exp(), inner[1].unflatten(2, [G, N]), inner[2].unflatten(2, [G, N]),

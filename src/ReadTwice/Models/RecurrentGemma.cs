@@ -90,7 +90,7 @@ public sealed class GatedRecurrence : SequenceMixer
     {
         var blocks = x.unflatten(2, [config.H, -1]);                                           // [B, T, H, block]
         var product = Ops.Product(blocks.flatten(0, 1).transpose(0, 1), weight).transpose(0, 1);   // [B T, H, block]
-        return (product.view(blocks.shape) + bias).sigmoid().flatten(2);
+        return product.view(blocks.shape).Plus(bias).sigmoid().flatten(2);
     }
 
     // √(1 - a²), so that the state keeps its size, but 1 for the first token of a text, which meets no state.

@@ -76,7 +76,7 @@ public sealed class Rwkv6TimeMix : SequenceMixer
         using var scope = NewDisposeScope();
         var shift = TokenShift.Read(x, pass, "shift_attn");
         var inner = mixDown.call(shift.Mix(mix)).tanh();                                       // [B, T, 5 R]
-        Tensor Mixed(int i) => shift.Mix(Ops.Linear(inner.narrow(2, i * R, R), mixUp.narrow(1, i * R, R), null) + mixBias[i]);
+        Tensor Mixed(int i) => shift.Mix(Ops.Linear(inner.narrow(2, i * R, R), mixUp.narrow(1, i * R, R), null).Plus(mixBias[i]));
         Tensor Heads(Tensor y) => y.unflatten(2, [config.H, -1]);
 
         var r = Heads(receptance.call(Mixed(0)));

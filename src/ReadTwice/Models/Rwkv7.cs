@@ -107,14 +107,14 @@ public sealed class Rwkv7TimeMix : SequenceMixer
         var removed = Unit(Heads(k * k_k));
         var written = Heads(k * ((a - Number(1)) * k_a).Plus(1));
         (var o, pass.State["recurrent"]) = Ops.Rwkv7(r, w, written, v, -removed, removed * Heads(a), pass.State["recurrent"]);
-        var y = g_norm.call(o.flatten(2)) + ((r * written * r_k).sum(-1, keepdim: true) * v).flatten(2);
+        var y = g_norm.call(o.flatten(2)).Plus(((r * written * r_k).sum(-1, keepdim: true) * v).flatten(2));
         return o_proj.call(y * gate).MoveToOuterDisposeScope();
     }
 
     private Tensor Values(Tensor x, Pass pass)
     {
         var v = v_proj.call(x);
-        if (v_lora is not null) return v + (pass.Shared![FirstValues] - v) * v_lora.call(x).sigmoid();
+        if (v_lora is not null) return v.Plus((pass.Shared![FirstValues] - v) * v_lora.call(x).sigmoid());
         if (pass.Shared is { } shared) shared[FirstValues] = v.alias();
         return v;
     }

@@ -172,7 +172,7 @@ public sealed class ParallelBlock(nn.Module<Tensor, Tensor> norm, SequenceMixer 
     public override Tensor forward(Tensor x, Pass pass)
     {
         using var scope = NewDisposeScope();
-        return (x + mixer.call(norm.call(x), pass) + mlp.call(norm2.call(x))).MoveToOuterDisposeScope();
+        return x.Plus(mixer.call(norm.call(x), pass)).Plus(mlp.call(norm2.call(x))).MoveToOuterDisposeScope();
     }
 }
 

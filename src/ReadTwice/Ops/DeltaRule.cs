@@ -68,8 +68,8 @@ public static partial class Ops
         for (long n = 0; n < kc.size(0); n++)
         {
             var u = written[n] - Product(answered[n], S);
-            pieces.Add(Product(reads[n], S) + Product(own[n], u));
-            S = (fade is null ? S : fade[n] * S) + Product(writes[n], u);
+            pieces.Add(Product(reads[n], S).Plus(Product(own[n], u)));
+            S = (fade is null ? S : fade[n] * S).Plus(Product(writes[n], u));
         }
         return (Chunks.Join(stack(pieces), q.size(1)).MoveToOuterDisposeScope(), S.alias().MoveToOuterDisposeScope());
     }

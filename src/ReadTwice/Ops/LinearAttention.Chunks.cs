@@ -43,7 +43,7 @@ public static partial class Ops
         var before = Product(G is null ? q : q * G.exp(), S);
         if (W is not null) (before, v, S) = (before * W.exp(), v * Left(W), S * Whole(W).exp());
         if (G is not null) (k, S) = (k * Left(G), S * Whole(G).exp().transpose(-2, -1));
-        return (before + within, S + Product(k.transpose(-2, -1), v));
+        return (before.Plus(within), S.Plus(Product(k.transpose(-2, -1), v)));
     }
 
     // exp(G_i - G_j) where j <= i, else 0: [B, H, n, c] -> [B, H, n, n, c]. Of later tokens the exponent is positive, and could overflow.

@@ -85,7 +85,7 @@ public static partial class Ops
 
         // What a decay's gradient sums: from its own token on, all that is read less all that is written, and what is left in the end.
         private static Tensor FromHereOn(Tensor terms, Tensor last) =>
-            (Reverse(Reverse(terms).cumsum(1, ScalarType.Float64)) + last.unsqueeze(1)).to(ScalarType.Float32);
+            Reverse(Reverse(terms).cumsum(1, ScalarType.Float64)).Plus(last.unsqueeze(1)).to(ScalarType.Float32);
 
         private static Tensor Reverse(Tensor x) => x.flip(1);
 

@@ -31,7 +31,7 @@ public static partial class Ops
         var (y, last) = ScanByOperators(q, S, (i, n) => (
             (e.narrow(1, i, n).unsqueeze(-1) * k2.narrow(1, i, n).unsqueeze(2)).neg().Plus(1),
             u.narrow(1, i, n).unsqueeze(-1) * k.narrow(1, i, n).unsqueeze(2)));                // [B, n, I, N]
-        return ((y + x * D).MoveToOuterDisposeScope(), last.MoveToOuterDisposeScope());
+        return (y.Plus(x * D).MoveToOuterDisposeScope(), last.MoveToOuterDisposeScope());
     }
 
     private sealed class LonghornFunction : Recurrence<LonghornFunction>

@@ -31,7 +31,7 @@ public static partial class Ops
     {
         if (!HasNormKernel(x, weight) || !Spans.Fit(added) || !Spans.Alike(x, added))
         {
-            var sum = x + added;
+            var sum = x.Plus(added);
             return (sum, NormByOperators(sum, weight, epsilon, groups, offset));
         }
         var results = Norm(x, added, weight, epsilon, groups, offset);

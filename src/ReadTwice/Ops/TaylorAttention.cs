@@ -60,8 +60,8 @@ public static partial class Ops
         {
             var phi = Layers.TaylorFeatureMap.Keys(prefix.K.transpose(1, 2));
             if (prefix.Mask is not null) phi = phi * prefix.Mask.unsqueeze(1).unsqueeze(-1);
-            S = S + Product(phi.transpose(-2, -1), prefix.V.transpose(1, 2));
-            z = z + phi.sum(2);
+            S = S.Plus(Product(phi.transpose(-2, -1), prefix.V.transpose(1, 2)));
+            z = z.Plus(phi.sum(2));
         }
         var (qh, kh, vh) = (q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2));          // [B, H, T, ..]
         var weights = mask?.unsqueeze(1).unsqueeze(2);                                         // [B, 1, 1, T]
@@ -76,11 +76,11 @@ public static partial class Ops
             A = A.tril();                                                                      // [B, H, n, n]
             var (phiQ, phiK) = (Layers.TaylorFeatureMap.Queries(qi), Layers.TaylorFeatureMap.Keys(ki));   // [B, H, n, F]
             if (weights is not null) phiK = phiK * weights.narrow(3, i, n).transpose(-2, -1);
-            var numerator = Product(A, vi) + Product(phiQ, S);
-            var normaliser = A.sum(-1) + Product(phiQ, z.unsqueeze(-1)).squeeze(-1);
+            var numerator = Product(A, vi).Plus(Product(phiQ, S));
+            var normaliser = A.sum(-1).Plus(Product(phiQ, z.unsqueeze(-1)).squeeze(-1));
             pieces.Add(numerator / normaliser.Plus(epsilon).unsqueeze(-1));
-            S = S + Product(phiK.transpose(-2, -1), vi);
-            z = z + phiK.sum(2);
+            S = S.Plus(Product(phiK.transpose(-2, -1), vi));
+            z = z.Plus(phiK.sum(2));
         }
         var o = cat(pieces, 2).transpose(1, 2);
         return (o.MoveToOuterDisposeScope(), S.alias().MoveToOuterDisposeScope(), z.alias().MoveToOuterDisposeScope());
@@ -116,11 +116,11 @@ public static partial class Ops
             var faded = A * (log * (at.unsqueeze(1) - at).tril()).exp();
             var (phiQ, phiK) = (Layers.TaylorFeatureMap.Queries(qi), Layers.TaylorFeatureMap.Keys(ki));   // [B, H, n, F]
             if (weights is not null) phiK = phiK * weights.narrow(3, i, n).transpose(-2, -1);
-            var numerator = Product(faded, vi) + Product(phiQ, S) * (log * at.Plus(1).unsqueeze(1)).exp();
-            var normaliser = A.sum(-1) + Product(phiQ, z.unsqueeze(-1)).squeeze(-1);
+            var numerator = Product(faded, vi).Plus(Product(phiQ, S) * (log * at.Plus(1).unsqueeze(1)).exp());
+            var normaliser = A.sum(-1).Plus(Product(phiQ, z.unsqueeze(-1)).squeeze(-1));
             pieces.Add(numerator / normaliser.Plus(epsilon).unsqueeze(-1));
-            S = S * (log * Number(n)).exp() + Product((phiK * (log * at.neg().Plus(n - 1).unsqueeze(1)).exp()).transpose(-2, -1), vi);
-            z = z + phiK.sum(2);
+            S = (S * (log * Number(n)).exp()).Plus(Product((phiK * (log * at.neg().Plus(n - 1).unsqueeze(1)).exp()).transpose(-2, -1), vi));
+            z = z.Plus(phiK.sum(2));
         }
         var o = cat(pieces, 2).transpose(1, 2);
         return (o.MoveToOuterDisposeScope(), S.alias().MoveToOuterDisposeScope(), z.alias().MoveToOuterDisposeScope());

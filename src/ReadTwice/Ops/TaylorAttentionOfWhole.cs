@@ -31,7 +31,7 @@ public static partial class Ops
         if (prefix is not null)
         {
             var P = TaylorWeights(queries, Joined(prefix.K));                                         // [B H, T, P]
-            (numerator, normaliser) = (numerator + bmm(P, Joined(prefix.V)), normaliser + P.sum(-1, keepdim: true));
+            (numerator, normaliser) = (numerator.Plus(bmm(P, Joined(prefix.V))), normaliser.Plus(P.sum(-1, keepdim: true)));
         }
         var o = numerator / normaliser.Plus(epsilon);
         return o.view(B, H, T, v.size(3)).transpose(1, 2).MoveToOuterDisposeScope();
