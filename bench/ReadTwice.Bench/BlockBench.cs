@@ -1,4 +1,5 @@
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Bench;
@@ -55,8 +56,8 @@ public static class BlockBench
             () => Ops.RmsNormOfSum(x, added, weight, Epsilon).Normalised,
             () =>
             {
-                var sum = x + added;
-                return sum * (sum.pow(2).mean([-1], keepdim: true) + Epsilon).rsqrt() * weight;
+                var sum = x.Plus(added);
+                return sum * sum.pow(Number(2)).mean([-1], keepdim: true).Plus(Epsilon).rsqrt() * weight;
             });
     }
 

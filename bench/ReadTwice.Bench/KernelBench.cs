@@ -1,5 +1,6 @@
 using ReadTwice.Native;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Bench;
@@ -108,8 +109,8 @@ public static class KernelBench
     private static Tensor Quadratic(Inputs given)
     {
         using var each = NewDisposeScope();
-        var s = Ops.Product(given.Q.transpose(1, 2) * Scale, given.K.transpose(1, 2).transpose(-2, -1));
-        var A = (1 + s + s.square() / 2).tril();
+        var s = Ops.Product(given.Q.transpose(1, 2) * Number(Scale), given.K.transpose(1, 2).transpose(-2, -1));
+        var A = s.Plus(1).Plus(s.pow(Number(2)) / Number(2)).tril();
         return (Ops.Product(A, given.V.transpose(1, 2)) / A.sum(-1, keepdim: true)).MoveToOuterDisposeScope();
     }
 

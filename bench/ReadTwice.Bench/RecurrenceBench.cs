@@ -1,4 +1,5 @@
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Bench;
@@ -64,7 +65,7 @@ public static class RecurrenceBench
     private static List<Tensor> Gradients(Func<(Tensor O, Tensor S)> form, Tensor[] inputs)
     {
         using var each = NewDisposeScope();
-        form().O.square().sum().backward();
+        form().O.pow(Number(2)).sum().backward();
         var gradients = inputs.Select(input => input.grad!.MoveToOuterDisposeScope()).ToList();
         foreach (var input in inputs) input.grad = null;
         return gradients;
@@ -94,7 +95,7 @@ public static class RecurrenceBench
     private static Forms SelectiveScan(long T)
     {
         const long I = 1536, N = 16;
-        Tensor[] x = [randn(1, T, I), nn.functional.softplus(randn(1, T, I) - 3), -(rand(I, N) * 15 + 1), randn(1, T, N), randn(1, T, N), randn(I)];
+        Tensor[] x = [randn(1, T, I), (randn(1, T, I) - Number(3)).Softplus(), -(rand(I, N) * Number(15)).Plus(1), randn(1, T, N), randn(1, T, N), randn(I)];
         var h = zeros(1, I, N);
         return new(
             x, () => Ops.SelectiveScan(x[0], x[1], x[2], x[3], x[4], x[5], h), () => Ops.SelectiveScanByOperators(x[0], x[1], x[2], x[3], x[4], x[5], h),
@@ -104,7 +105,7 @@ public static class RecurrenceBench
     private static Forms Duality(long T)
     {
         const long H = 24, P = 64, N = 128;
-        Tensor[] x = [randn(1, T, H, P), nn.functional.softplus(randn(1, T, H) - 3), -(rand(H) * 15 + 1), randn(1, T, 1, N), randn(1, T, 1, N), randn(H, 1)];
+        Tensor[] x = [randn(1, T, H, P), (randn(1, T, H) - Number(3)).Softplus(), -(rand(H) * Number(15)).Plus(1), randn(1, T, 1, N), randn(1, T, 1, N), randn(H, 1)];
         var S = zeros(1, H, N, P);
         return new(
             x, () => Ops.StateSpaceDuality(x[0], x[1], x[2], x[3], x[4], x[5], S), () => Ops.DualityByOperators(x[0], x[1], x[2], x[3], x[4], x[5], S),
@@ -114,7 +115,7 @@ public static class RecurrenceBench
     private static Forms Gla(long T)
     {
         const long H = 4, K = 128, V = 256;
-        Tensor[] x = [randn(1, T, H, K), randn(1, T, H, K), randn(1, T, H, V), nn.functional.logsigmoid(randn(1, T, H, K)) / 16];
+        Tensor[] x = [randn(1, T, H, K), randn(1, T, H, K), randn(1, T, H, V), nn.functional.logsigmoid(randn(1, T, H, K)) / Number(16)];
         var S = zeros(1, H, K, V);
         return new(
             x, () => Ops.LinearAttention(x[0], x[1], x[2], S, 0.1, x[3]), () => Ops.LinearAttentionInChunks(x[0], x[1], x[2], S, 0.1, x[3]),
@@ -124,7 +125,7 @@ public static class RecurrenceBench
     private static Forms Delta(long T, bool isGated)
     {
         const long H = 12, K = 64;
-        Tensor[] x = [randn(1, T, H, K), Unit(T, H, K), randn(1, T, H, K), rand(1, T, H), .. isGated ? [nn.functional.logsigmoid(randn(1, T, H) + 3)] : Array.Empty<Tensor>()];
+        Tensor[] x = [randn(1, T, H, K), Unit(T, H, K), randn(1, T, H, K), rand(1, T, H), .. isGated ? [nn.functional.logsigmoid(randn(1, T, H).Plus(3))] : Array.Empty<Tensor>()];
         var (S, log) = (zeros(1, H, K, K), isGated ? x[4] : null);
         return new(
             x, () => Ops.DeltaRule(x[0], x[1], x[2], x[3], log, S, 0.125), () => Ops.DeltaRuleInChunks(x[0], x[1], x[2], x[3], log, S, 0.125),
@@ -135,7 +136,7 @@ public static class RecurrenceBench
     {
         const long H = 12, K = 64;
         var key = Unit(T, H, K);
-        Tensor[] x = [randn(1, T, H, K), -0.6 * randn(1, T, H, K).sigmoid(), randn(1, T, H, K), randn(1, T, H, K), -key, key * rand(1, T, H, K)];
+        Tensor[] x = [randn(1, T, H, K), randn(1, T, H, K).sigmoid() * Number(-0.6), randn(1, T, H, K), randn(1, T, H, K), -key, key * rand(1, T, H, K)];
         var S = zeros(1, H, K, K);
         return new(
             x, () => Ops.Rwkv7(x[0], x[1], x[2], x[3], x[4], x[5], S), () => Ops.Rwkv7InChunks(x[0], x[1], x[2], x[3], x[4], x[5], S),

@@ -2,6 +2,7 @@ using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
 using TorchSharp.Modules;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -166,8 +167,8 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
         tokens = tokens.to(Device);
         var x = embedding.call(tokens);
         var padding = PaddingOf(tokens, state);
-        if (positions is not null) x = x + positions.call(At(tokens, state, padding));
-        if (config.EmbeddingScale != 1) x = x * config.EmbeddingScale;
+        if (positions is not null) x = x.Plus(positions.call(At(tokens, state, padding)));
+        if (config.EmbeddingScale != 1) x = x * Number(config.EmbeddingScale);
         using var shared = new LayerState();
         for (int i = 0; i < blocks.Count; i++)
         {
@@ -182,16 +183,16 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
     // Absolute positions, [T] or [B, T]: a row counts from where its text begins, as published from where the batch does.
     private static Tensor At(Tensor tokens, RecurrentState state, PiecePadding? padding)
     {
-        var at = arange(state.Position, state.Position + tokens.size(1), device: tokens.device);
-        return padding is { Rule: PaddingRule.Exact } ? (at.unsqueeze(0) - padding.Starts.unsqueeze(1)).clamp_min(0) : at;
+        var at = Integers(state.Position, state.Position + tokens.size(1), tokens.device);
+        return padding is { Rule: PaddingRule.Exact } ? (at.unsqueeze(0) - padding.Starts.unsqueeze(1)).clamp_min(Number(0)) : at;
     }
 
     private Tensor Head(Tensor x)
     {
         x = norm.call(x);
         var logits = head.call(x);
-        if (config.LogitScale != 1) logits = logits * config.LogitScale;
-        return config.LogitCap == 0 ? logits : (logits / config.LogitCap).tanh() * config.LogitCap;
+        if (config.LogitScale != 1) logits = logits * Number(config.LogitScale);
+        return config.LogitCap == 0 ? logits : (logits / Number(config.LogitCap)).tanh() * Number(config.LogitCap);
     }
 
     private static PiecePadding? PaddingOf(Tensor tokens, RecurrentState state)
@@ -199,7 +200,7 @@ public sealed class LanguageModel : nn.Module<Tensor, Tensor>, ILanguageModel
         if (state.Padding is not { } padding) return null;
         var starts = tensor(padding.Tokens.ToArray(), device: tokens.device);
         if (padding.Tokens.Max() <= state.Position) return new(padding.Rule, starts, null);
-        var at = arange(state.Position, state.Position + tokens.size(1), device: tokens.device);
+        var at = Integers(state.Position, state.Position + tokens.size(1), tokens.device);
         return new(padding.Rule, starts, at.unsqueeze(0).ge(starts.unsqueeze(1)).to(ScalarType.Float32));
     }
 

@@ -3,6 +3,7 @@ using System.Text;
 using ReadTwice.Layers;
 using TorchSharp;
 using TorchSharp.Modules;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Checkpoints;
@@ -109,7 +110,7 @@ public sealed class Init(string name, Action<Tensor, torch.Generator> fill)
     public static readonly Init Zeros = new("zeros", (tensor, _) => tensor.zero_());
 
     /// <summary>All one.</summary>
-    public static readonly Init Ones = new("ones", (tensor, _) => tensor.fill_(1));
+    public static readonly Init Ones = new("ones", (tensor, _) => tensor.fill_(Number(1)));
 
     /// <summary>Normal with mean zero.</summary>
     public static Init Normal(double std) => new($"normal {std}", (tensor, chance) => tensor.normal_(0, std, chance));

@@ -1,5 +1,6 @@
 using ReadTwice.Checkpoints;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Layers;
@@ -26,7 +27,7 @@ public sealed class FeatureMap : nn.Module<Tensor, Tensor>
         switch (name)
         {
             case "identity": map = x => x.alias(); break;
-            case "elu": map = x => nn.functional.elu(x, 1) + 1; break;
+            case "elu": map = x => x.EluPlusOne(); break;
             case "relu" or "swish": map = Activation.Named(name); break;
             case "t2r": map = x => layer!.call(x).relu(); break;
             case "elementwise_product": map = x => layer1!.call(x) * layer2!.call(x); break;
@@ -51,7 +52,7 @@ public sealed class FeatureMap : nn.Module<Tensor, Tensor>
 
     private Tensor Hedgehog(Tensor x)
     {
-        var y = 2 * layer!.call(x);
+        var y = layer!.call(x) * Number(2);
         return cat([y, -y], -1).softmax(-1);
     }
 

@@ -1,5 +1,6 @@
 using ReadTwice.Checkpoints;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Layers;
@@ -15,7 +16,7 @@ public static class Activation
         "gelu" or "geglu" => x => nn.functional.gelu(x),
         "gelu_new" or "gelu_fast" or "gelu_approx" or "gelu_pytorch_tanh" => GeluTanh,
         "relu" => x => nn.functional.relu(x),
-        "sqrelu" or "relu2" => x => nn.functional.relu(x).pow(2),
+        "sqrelu" or "relu2" => x => nn.functional.relu(x).pow(Number(2)),
         "sigmoid" or "glu" => x => x.sigmoid(),
         "tanh" => x => x.tanh(),
         _ => throw new InvalidDataException(
@@ -41,7 +42,7 @@ public static class Activation
     private static Tensor GeluTanh(Tensor x)
     {
         using var scope = NewDisposeScope();
-        return (0.5 * x * (1 + (Math.Sqrt(2 / Math.PI) * (x + 0.044715 * x.pow(3))).tanh())).MoveToOuterDisposeScope();
+        return (x * Number(0.5) * (x.Plus(x.pow(Number(3)) * Number(0.044715)) * Number(Math.Sqrt(2 / Math.PI))).tanh().Plus(1)).MoveToOuterDisposeScope();
     }
 }
 

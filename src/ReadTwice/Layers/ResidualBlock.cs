@@ -1,4 +1,5 @@
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Layers;
@@ -33,15 +34,15 @@ public sealed class ResidualBlock(
     {
         using var scope = NewDisposeScope();
         var mixed = mixer.call(norm.call(x), pass);
-        if (mlp is null) return (x + mixed).MoveToOuterDisposeScope();
+        if (mlp is null) return x.Plus(mixed).MoveToOuterDisposeScope();
         var (sum, normalised) = Add(x, mixed);
-        return (sum + mlp.call(normalised)).MoveToOuterDisposeScope();
+        return sum.Plus(mlp.call(normalised)).MoveToOuterDisposeScope();
     }
 
     private (Tensor Sum, Tensor Normalised) Add(Tensor x, Tensor mixed)
     {
         if (norm2 is RmsNorm fused) return fused.OfSum(x, mixed);
-        var sum = x + mixed;
+        var sum = x.Plus(mixed);
         return (sum, norm2!.call(sum));
     }
 }

@@ -1,4 +1,5 @@
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Layers;
@@ -49,10 +50,10 @@ public sealed class RwkvBlock(
     {
         using var scope = NewDisposeScope();
         if (preNorm is not null) x = preNorm.call(x);
-        x = x + Scaled(mixer.call(norm.call(x), pass), branchScale);
-        x = x + Scaled(channelMix.call(norm2.call(x), pass), branchScale);
+        x = x.Plus(Scaled(mixer.call(norm.call(x), pass), branchScale));
+        x = x.Plus(Scaled(channelMix.call(norm2.call(x), pass), branchScale));
         return Scaled(x, streamScale).MoveToOuterDisposeScope();
     }
 
-    private static Tensor Scaled(Tensor x, double factor) => factor == 1 ? x : x * factor;
+    private static Tensor Scaled(Tensor x, double factor) => factor == 1 ? x : x * Number(factor);
 }

@@ -1,6 +1,7 @@
 using ReadTwice.Checkpoints;
 using TorchSharp;
 using TorchSharp.Modules;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Layers;
@@ -53,7 +54,7 @@ public sealed class RwkvChannelMix : SequenceMixer
     {
         using var scope = NewDisposeScope();
         var shift = TokenShift.Read(x, pass, state);
-        Tensor Mixed(Tensor share) => shift.Mix(ofToken ? 1 - share : share);
+        Tensor Mixed(Tensor share) => shift.Mix(ofToken ? share.neg().Plus(1) : share);
         var y = value.call(activation(key.call(Mixed(keyMix))));
         if (receptance is not null) y = receptance.call(Mixed(receptanceMix!)).sigmoid() * y;
         return y.MoveToOuterDisposeScope();

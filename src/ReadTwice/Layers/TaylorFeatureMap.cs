@@ -1,4 +1,5 @@
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Layers;
@@ -41,8 +42,8 @@ public static class TaylorFeatureMap
         var source = Source(K);
         long[] shape = state.shape;
         shape[^2] = Width(K);
-        var counts = zeros(Width(K)).index_add(0, source, ones(source.size(0)), 1).unsqueeze(-1);   // 1 or 2 of the authors' for each of ours
-        return (zeros(shape).index_add(-2, source, state / Factors(K, scale), 1) / counts).MoveToOuterDisposeScope();
+        var counts = zeros(Width(K)).index_add(0, source, ones(source.size(0)), Number(1)).unsqueeze(-1);   // 1 or 2 of the authors' for each of ours
+        return (zeros(shape).index_add(-2, source, state / Factors(K, scale), Number(1)) / counts).MoveToOuterDisposeScope();
     }
 
     // For each of the authors' features, the packed one that holds it.
@@ -59,7 +60,7 @@ public static class TaylorFeatureMap
 
     // By how much the authors' feature is the larger, [1 + K + K², 1].
     private static Tensor Factors(long K, double scale) => cat(
-        [ones(1), full(K, (float)Math.Sqrt(scale)), full(K * K, (float)(scale / Math.Sqrt(2)))]).unsqueeze(-1);
+        [ones(1), full(K, Number((float)Math.Sqrt(scale))), full(K * K, Number((float)(scale / Math.Sqrt(2))))]).unsqueeze(-1);
 
     private static long Pair(long i, long j) => i * (i + 1) / 2 + j;
 

@@ -1,5 +1,6 @@
 using ReadTwice.Checkpoints;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Layers;
@@ -25,7 +26,7 @@ public readonly record struct TokenShift(Tensor X, Tensor Before)
     public Tensor Mix(Tensor share)
     {
         using var scope = NewDisposeScope();
-        return (X + (Before - X) * share).MoveToOuterDisposeScope();
+        return X.Plus((Before - X) * share).MoveToOuterDisposeScope();
     }
 
     /// <summary>How shares start: the first channel takes all from the token before, the last almost nothing.</summary>
@@ -35,7 +36,7 @@ public readonly record struct TokenShift(Tensor X, Tensor Before)
     /// <param name="more">What is added to the token's own shares.</param>
     public static Init Shares(long D, bool ofToken = false, double power = 1, double more = 0) => Init.Values(() =>
     {
-        var own = (arange(D).to(ScalarType.Float32) / D).pow(power) + more;
-        return ofToken ? own : 1 - own;
+        var own = (Integers(0, D).to(ScalarType.Float32) / Number(D)).pow(Number(power)).Plus(more);
+        return ofToken ? own : own.neg().Plus(1);
     });
 }

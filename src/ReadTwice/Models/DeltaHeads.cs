@@ -1,6 +1,7 @@
 using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -46,6 +47,6 @@ public sealed record DeltaHeads(long D, long H, long ValueHeads, long K, long V)
     public static Tensor Unit(Tensor x)
     {
         using var scope = NewDisposeScope();
-        return (x * (x.pow(2).sum(-1, keepdim: true) + 1e-6).rsqrt()).MoveToOuterDisposeScope();
+        return (x * x.pow(Number(2)).sum(-1, keepdim: true).Plus(1e-6).rsqrt()).MoveToOuterDisposeScope();
     }
 }

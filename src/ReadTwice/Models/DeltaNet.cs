@@ -1,6 +1,7 @@
 using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -52,7 +53,7 @@ public sealed class DeltaNetMixer : SequenceMixer
         static Func<Tensor, Tensor> Named(string name) => name switch
         {
             "silu" or "relu" => Activation.Named(name),
-            "elu" => x => nn.functional.elu(x, 1) + 1,
+            "elu" => x => x.EluPlusOne(),
             "identity" => x => x,
             _ => throw new InvalidDataException($"config.json: qk_activation is \"{name}\"; known here: silu, relu, elu, identity."),
         };
@@ -74,7 +75,7 @@ public sealed class DeltaNetMixer : SequenceMixer
         var k = normalize(activation(key.call(x, pass)).unflatten(2, [H, K]));
         var v = valueActivation(value.call(x, pass)).unflatten(2, [H, V]);
         if (pass.Mask is { } mask) k = k * mask.unsqueeze(-1).unsqueeze(-1);
-        var b = beta is null ? ones(x.size(0), x.size(1), H, device: x.device) * largest : beta.call(x).sigmoid() * largest;
+        var b = beta is null ? ones(x.size(0), x.size(1), H, device: x.device) * Number(largest) : beta.call(x).sigmoid() * Number(largest);
         (var o, pass.State["recurrent"]) = Ops.DeltaRule(q, k, v, b, null, pass.State["recurrent"], Math.Pow(K, -0.5));
         o = norm.call(o).flatten(2);
         if (gate is not null) o = Ops.SwiGlu(o, gate.call(x));
@@ -86,7 +87,7 @@ public sealed class DeltaNetMixer : SequenceMixer
     {
         using var scope = NewDisposeScope();
         var sum = x.sum(-1, keepdim: true);
-        return (x / sum.masked_fill(sum.eq(0), 1)).MoveToOuterDisposeScope();
+        return (x / sum.masked_fill(sum.eq(Number(0)), Number(1))).MoveToOuterDisposeScope();
     }
 }
 

@@ -1,6 +1,7 @@
 using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -37,8 +38,8 @@ public sealed class ParallelMixer(SequenceMixer attention, SequenceMixer mamba, 
     public override Tensor forward(Tensor x, Pass pass)
     {
         using var scope = NewDisposeScope();
-        var read = mamba.call(x * factors.MambaIn, pass) * factors.MambaOut;
-        return (read + attention.call(x * factors.AttentionIn, pass) * factors.AttentionOut).MoveToOuterDisposeScope();
+        var read = mamba.call(x * Number(factors.MambaIn), pass) * Number(factors.MambaOut);
+        return read.Plus(attention.call(x * Number(factors.AttentionIn), pass) * Number(factors.AttentionOut)).MoveToOuterDisposeScope();
     }
 }
 
@@ -66,7 +67,7 @@ public sealed class ScaledMlp : nn.Module<Tensor, Tensor>
     public override Tensor forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        return (down.call(gated(up.call(x), gate.call(x) * gateFactor)) * downFactor).MoveToOuterDisposeScope();
+        return (down.call(gated(up.call(x), gate.call(x) * Number(gateFactor))) * Number(downFactor)).MoveToOuterDisposeScope();
     }
 }
 

@@ -2,6 +2,7 @@ using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
 using TorchSharp.Modules;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -51,7 +52,7 @@ public sealed class GatedDeltaNetMixer : SequenceMixer
         var k = heads.Units(nn.functional.silu(key.call(x, pass)));
         var v = heads.Values(nn.functional.silu(value.call(x, pass)));
         if (pass.Mask is { } mask) k = k * mask.unsqueeze(-1).unsqueeze(-1);
-        var b = beta.call(x).sigmoid() * largest;
+        var b = beta.call(x).sigmoid() * Number(largest);
         (var o, pass.State["recurrent"]) = Ops.DeltaRule(q, k, v, b, decay.call(x), pass.State["recurrent"], Math.Pow(heads.K, -0.5));
         o = norm.call(o).flatten(2);
         if (gate is not null) o = Ops.SwiGlu(o, gate.call(x));
@@ -71,7 +72,7 @@ public sealed class HeadDecay : nn.Module<Tensor, Tensor>
     public HeadDecay(WeightSource weights, long D, long H) : base(nameof(HeadDecay))
     {
         step = weights.Linear("a_proj", D, H);
-        logA = weights.Vector("A_log", H, Init.Drawn(H, even => (even * 16).clamp_min(1e-3).log()));
+        logA = weights.Vector("A_log", H, Init.Drawn(H, even => (even * Number(16)).clamp_min(Number(1e-3)).log()));
         bias = weights.Vector("dt_bias", H, MambaMixer.FirstSteps(H, (0.001, 0.1, 1e-4)));
         RegisterComponents();
     }
@@ -80,7 +81,7 @@ public sealed class HeadDecay : nn.Module<Tensor, Tensor>
     public override Tensor forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        return (-logA.exp() * nn.functional.softplus(step.call(x) + bias)).MoveToOuterDisposeScope();
+        return (-logA.exp() * step.call(x).Plus(bias).Softplus()).MoveToOuterDisposeScope();
     }
 }
 

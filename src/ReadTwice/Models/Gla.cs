@@ -1,6 +1,7 @@
 using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -61,8 +62,8 @@ public sealed class GlaMixer : SequenceMixer
         var (q, k, v) = (query.call(x, pass), key.call(x, pass), value.call(x, pass));
         if (featureMap is not null) (q, k) = (featureMap(q), featureMap(k));
         if (pass.Mask is { } mask) k = k * mask.unsqueeze(-1);
-        var g = nn.functional.logsigmoid(decayUp.call(decayDown.call(x))) / DecayNormalizer;
-        if (leastDecay is { } least) g = g.clamp_min(least);
+        var g = nn.functional.logsigmoid(decayUp.call(decayDown.call(x))) / Number(DecayNormalizer);
+        if (leastDecay is { } least) g = g.clamp_min(Number(least));
         (var o, pass.State["recurrent"]) = Ops.LinearAttention(
             q.unflatten(2, [heads.H, heads.K]), heads.Repeat(k), heads.Repeat(v), pass.State["recurrent"], Math.Pow(heads.K, -0.5), heads.Repeat(g));
         o = norm.call(o).flatten(2);

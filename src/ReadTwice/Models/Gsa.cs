@@ -1,6 +1,7 @@
 using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -62,7 +63,7 @@ public sealed class GsaMixer : SequenceMixer
         var q = featureMap.call(query.call(x, pass).unflatten(2, [heads.H, heads.K]));
         var k = featureMap.call(key.call(x, pass).unflatten(2, [heads.KeyHeads, heads.K]));
         var v = nn.functional.silu(value.call(x, pass));
-        var g = nn.functional.logsigmoid(forget.call(x)) / normalizer;
+        var g = nn.functional.logsigmoid(forget.call(x)) / Number(normalizer);
         var s = -g.expm1();
         if (pass.Mask is { } mask) s = s * mask.unsqueeze(-1);
         (var o, pass.State["hk"], pass.State["hv"]) = Ops.GatedSlotAttention(

@@ -2,6 +2,7 @@ using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
 using TorchSharp.Modules;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -213,5 +214,5 @@ public static class Hazy
         mixers.Any(key => config.Object(key)?.Bool("use_decay_proj", false) == true);
 
     private static Tensor LogDecay(ConfigJson config) =>
-        (1 - pow(2, config.Double("decay_const", -3) - arange(config.Size("n_head", 12)).to(ScalarType.Float32))).log();
+        Integers(0, config.Size("n_head", 12)).to(ScalarType.Float32).neg().Plus(config.Double("decay_const", -3)).exp2().neg().Plus(1).log();
 }

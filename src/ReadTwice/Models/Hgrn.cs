@@ -2,6 +2,7 @@ using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
 using TorchSharp.Modules;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -41,7 +42,7 @@ internal sealed class ForgetGate : nn.Module<Tensor, Tensor>
         var g = nn.functional.logsigmoid(f);
         if (bounds is null) return g.MoveToOuterDisposeScope();
         var least = bounds.softmax(0).narrow(0, 1, layer).sum([0]);   // a bare 0 would be taken for a type
-        return logaddexp(least.log(), (-least).log1p() + g).MoveToOuterDisposeScope();
+        return logaddexp(least.log(), (-least).log1p().Plus(g)).MoveToOuterDisposeScope();
     }
 }
 

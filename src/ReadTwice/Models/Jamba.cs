@@ -2,6 +2,7 @@ using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
 using TorchSharp.Modules;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -39,7 +40,7 @@ public sealed class MixtureOfExperts : nn.Module<Tensor, Tensor>
             var own = weight.select(1, i).nonzero().squeeze(-1);                               // the tokens that chose this expert
             if (own.numel() == 0) continue;
             var y = experts[i].call(tokens.index_select(0, own)) * weight.select(1, i).index_select(0, own).unsqueeze(-1);
-            sum = sum.index_add(0, own, y, 1);
+            sum = sum.index_add(0, own, y, Number(1));
         }
         return sum.view(x.shape).MoveToOuterDisposeScope();
     }

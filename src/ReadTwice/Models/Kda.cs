@@ -2,6 +2,7 @@ using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
 using TorchSharp.Modules;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -34,7 +35,7 @@ public sealed class KdaMixer : SequenceMixer
         key = new(weights, "k", D, H * K, taps);
         value = new(weights, "v", D, valueHeads * V, taps);
         decay = new(weights, "f_proj.0", "f_proj.1", D, V, valueHeads * K);
-        logA = weights.Vector("A_log", valueHeads, Init.Drawn(valueHeads, even => (even * 15 + 1).log()));
+        logA = weights.Vector("A_log", valueHeads, Init.Drawn(valueHeads, even => (even * Number(15)).Plus(1).log()));
         decayBias = weights.Vector("dt_bias", valueHeads * K, MambaMixer.FirstSteps(valueHeads * K, (0.001, 0.1, 1e-4)));
         beta = weights.Linear("b_proj", D, valueHeads);
         gate = new(weights, "g_proj.0", "g_proj.1", D, V, valueHeads * V, bias: Init.Zeros);
@@ -58,7 +59,7 @@ public sealed class KdaMixer : SequenceMixer
         var k = heads.Units(nn.functional.silu(key.call(x, pass)));
         var v = heads.Values(nn.functional.silu(value.call(x, pass)));
         if (pass.Mask is { } mask) k = k * mask.unsqueeze(-1).unsqueeze(-1);
-        var b = beta.call(x).sigmoid() * largest;
+        var b = beta.call(x).sigmoid() * Number(largest);
         (var o, pass.State["recurrent"]) = Ops.DeltaRule(q, k, v, b, Decay(x), pass.State["recurrent"], Math.Pow(heads.K, -0.5));
         return output.call(norm.call(o).flatten(2) * gate.call(x).sigmoid()).MoveToOuterDisposeScope();
     }
@@ -66,9 +67,9 @@ public sealed class KdaMixer : SequenceMixer
     // The decay's logarithm, [B, T, ValueHeads, K].
     private Tensor Decay(Tensor x)
     {
-        var f = (decay.call(x) + decayBias).unflatten(2, [heads.ValueHeads, heads.K]);
+        var f = decay.call(x).Plus(decayBias).unflatten(2, [heads.ValueHeads, heads.K]);
         var A = logA.exp().unsqueeze(-1);
-        return leastDecay is { } least ? least * (A * f).sigmoid() : -A * nn.functional.softplus(f);
+        return leastDecay is { } least ? (A * f).sigmoid() * Number(least) : -A * f.Softplus();
     }
 }
 

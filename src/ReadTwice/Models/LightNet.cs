@@ -1,6 +1,7 @@
 using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -45,7 +46,7 @@ public sealed class LightNetMixer : SequenceMixer
     /// <inheritdoc/>
     public override LayerState NewState(long B)
     {
-        var state = new LayerState { ["recurrent"] = zeros(B, H, F, V), ["z"] = full([B, 1, H, F], Nothing) };
+        var state = new LayerState { ["recurrent"] = zeros(B, H, F, V), ["z"] = full([B, 1, H, F], Number(Nothing)) };
         foreach (var projection in (FilteredProjection[])[query, key, value]) projection.AddTo(state, B);
         return state;
     }
@@ -57,13 +58,13 @@ public sealed class LightNetMixer : SequenceMixer
         var (q, k, v) = (nn.functional.silu(query.call(x, pass)), Heads(key.call(x, pass), F), value.call(x, pass));
         if (pass.Mask?.unsqueeze(-1) is { } mask)
         {
-            k = k.masked_fill(mask.unsqueeze(-1).eq(0), Nothing);
+            k = k.masked_fill(mask.unsqueeze(-1).eq(Number(0)), Number(Nothing));
             v = v * mask;
         }
         long T = x.size(1);
         var z = logcumsumexp(cat([pass.State["z"], k], 1), 1);                                 // [B, 1 + T, H, F]
         var (before, after) = (z.narrow(1, 0, T), z.narrow(1, 1, T));
-        var g = (before - after).masked_fill(before.lt(Nothing / 2), 0);
+        var g = (before - after).masked_fill(before.lt(Number(Nothing / 2)), Number(0));
         pass.State["z"] = z.narrow(1, T, 1).clone();
         (var o, pass.State["recurrent"]) = Ops.LinearAttention(
             Heads(q, F), (k - after).exp(), Heads(v, V), pass.State["recurrent"], Math.Pow(F, -0.5), g);

@@ -1,6 +1,7 @@
 using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -74,14 +75,14 @@ public sealed class LinearAttentionMixer : SequenceMixer
         (var o, pass.State["recurrent"]) = Ops.LinearAttention(q, k, heads.Repeat(value.call(x)), pass.State["recurrent"], scale);
         if (normalised)
         {
-            var z = pass.State["z"] + k.cumsum(1);                                             // [B, T, H, F]
-            o = o / ((q * z).sum(-1, keepdim: true) * scale + 1e-10);
+            var z = pass.State["z"].Plus(k.cumsum(1));                                             // [B, T, H, F]
+            o = o / ((q * z).sum(-1, keepdim: true) * Number(scale)).Plus(1e-10);
             pass.State["z"] = z.narrow(1, x.size(1) - 1, 1).clone();
         }
         return output.call(norm.call(o).flatten(2)).MoveToOuterDisposeScope();
     }
 
-    private static Tensor SumToOne(Tensor x) => x / (x.sum(-1, keepdim: true) + 1e-4);
+    private static Tensor SumToOne(Tensor x) => x / x.sum(-1, keepdim: true).Plus(1e-4);
 }
 
 /// <summary>The published form of linear attention.</summary>

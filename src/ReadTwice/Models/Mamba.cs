@@ -2,6 +2,7 @@ using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
 using TorchSharp.Modules;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -63,7 +64,7 @@ public sealed class MambaMixer : SequenceMixer
         step = new(
             weights.Matrix("dt_proj.weight", I, R, Init.Uniform(Math.Pow(R, -0.5))),
             weights.Vector("dt_proj.bias", I, FirstSteps(I, config.FirstSteps)));
-        logA = weights.Tensor("A_log", [I, N], Init.Values(() => arange(1, N + 1).to(ScalarType.Float32).log().expand(I, N)));
+        logA = weights.Tensor("A_log", [I, N], Init.Values(() => Integers(1, N + 1).to(ScalarType.Float32).log().expand(I, N)));
         skip = weights.Vector("D", I, Init.Ones);
         output = weights.Linear("out_proj", I, D, config.Bias);
         if (config.NormEpsilon > 0)
@@ -92,7 +93,7 @@ public sealed class MambaMixer : SequenceMixer
         var parts = inner.call(x).split([config.R, config.N, config.N], -1);
         var (r, Bt, Ct) = (parts[0], parts[1], parts[2]);
         if (stepNorm is not null) (r, Bt, Ct) = (stepNorm.call(r), inNorm!.call(Bt), outNorm!.call(Ct));
-        var delta = nn.functional.softplus(step.call(r));
+        var delta = step.call(r).Softplus();
         (var y, pass.State["ssm"]) = Ops.SelectiveScan(x, delta, -logA.exp(), Bt, Ct, skip, pass.State["ssm"]);
         return output.call(gated(y, z)).MoveToOuterDisposeScope();
     }
@@ -100,8 +101,8 @@ public sealed class MambaMixer : SequenceMixer
     /// <summary>The inverse softplus of time steps spread evenly on a logarithmic scale, [n].</summary>
     internal static Init FirstSteps(long n, (double Min, double Max, double Floor) bounds) => Init.Drawn(n, even =>
     {
-        var steps = (even * (Math.Log(bounds.Max) - Math.Log(bounds.Min)) + Math.Log(bounds.Min)).exp().clamp_min(bounds.Floor);
-        return steps + (-(-steps).expm1()).log();
+        var steps = (even * Number(Math.Log(bounds.Max) - Math.Log(bounds.Min))).Plus(Math.Log(bounds.Min)).exp().clamp_min(Number(bounds.Floor));
+        return steps.Plus((-(-steps).expm1()).log());
     });
 }
 

@@ -2,6 +2,7 @@ using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
 using TorchSharp.Modules;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -92,7 +93,7 @@ public sealed class Mamba2Mixer : SequenceMixer
         input = weights.Linear("in_proj", D, config.UnusedRows + 2 * config.MlpWidth + config.I + config.Filtered + H, config.InputBias);
         conv = new(weights.In("conv1d"), config.Filtered, config.Taps, config.ConvBias, config.Activation);
         stepBias = weights.Vector("dt_bias", H, config.FirstStepBias ?? MambaMixer.FirstSteps(H, (0.001, 0.1, 1e-4)));
-        logA = weights.Vector("A_log", H, config.FirstLogA ?? Init.Values(() => arange(1, H + 1).to(ScalarType.Float32).log()));
+        logA = weights.Vector("A_log", H, config.FirstLogA ?? Init.Values(() => Integers(1, H + 1).to(ScalarType.Float32).log()));
         skip = weights.Vector("D", config.SkipPerChannel ? config.I : H, Init.Ones);
         if (config.NormGroups > 0) norm = new(weights.Vector("norm.weight", config.I, Init.Ones), config.NormEpsilon, config.NormGroups);
         output = weights.Linear("out_proj", config.MlpWidth + config.I, D, config.OutputBias);
@@ -128,8 +129,8 @@ public sealed class Mamba2Mixer : SequenceMixer
         if (mask is not null) xBC = xBC * mask;   // the filter's bias would otherwise enter the state
 
         var inner = xBC.split([config.I, G * N, G * N], -1);
-        var delta = nn.functional.softplus(parts[5] + stepBias);
-        if (config.Steps != (0, double.PositiveInfinity)) delta = delta.clamp(config.Steps.Least, config.Steps.Largest);
+        var delta = parts[5].Plus(stepBias).Softplus();
+        if (config.Steps != (0, double.PositiveInfinity)) delta = delta.clamp(Number(config.Steps.Least), Number(config.Steps.Largest));
         (var y, pass.State["ssm"]) = Ops.StateSpaceDuality(
             inner[0].unflatten(2, [H, P]), delta, -logA.exp(), inner[1].unflatten(2, [G, N]), inner[2].unflatten(2, [G, N]),
             skip.view(H, -1), pass.State["ssm"]);
@@ -202,7 +203,7 @@ public static class Mamba2
     private static Init FirstLogA(ConfigJson config, long H)
     {
         var (least, largest) = Bounds(config, "A_init_range", (1, 16));
-        return Init.Drawn(H, even => (even * (largest - least) + least).log());
+        return Init.Drawn(H, even => (even * Number(largest - least)).Plus(least).log());
     }
 
     private static (double Least, double Largest) Bounds(ConfigJson config, string key, (double, double) otherwise)

@@ -1,6 +1,7 @@
 using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -28,7 +29,7 @@ public sealed class ReBasedMixer(long D, long H, long K, double epsilon, WeightS
     {
         using var scope = NewDisposeScope();
         Tensor Heads(Linear projection, long width) => projection.call(x).unflatten(2, [H, width]);
-        var q = featureMap.call(Heads(query, K)) * Math.Pow(K, -0.5);
+        var q = featureMap.call(Heads(query, K)) * Number(Math.Pow(K, -0.5));
         var k = featureMap.call(Heads(key, K));
         if (pass.Mask is { } mask) k = k * mask.unsqueeze(-1).unsqueeze(-1);
         (var o, pass.State["S"]) = Ops.QuadraticAttention(q, k, Heads(value, D / H), pass.State["S"], epsilon);

@@ -2,6 +2,7 @@ using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
 using TorchSharp.Modules;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -77,7 +78,7 @@ public sealed class GatedRecurrence : SequenceMixer
         if (mask is not null) x = x * mask;
         (x, pass.State["conv"]) = conv.Read(x, pass.State["conv"]);
 
-        var logA = -Sharpness * Gate(x, decayGate, decayGateBias) * nn.functional.softplus(decay);   // [B, T, I]
+        var logA = Gate(x, decayGate, decayGateBias) * Number(-Sharpness) * decay.Softplus();   // [B, T, I]
         var b = x * Gate(x, inputGate, inputGateBias) * Normaliser(logA, pass);
         if (mask is not null) b = b * mask;   // the filter's bias would otherwise enter the state
         (var h, pass.State["h"]) = Ops.Scan(logA.exp(), b, pass.State["h"]);
@@ -89,24 +90,24 @@ public sealed class GatedRecurrence : SequenceMixer
     {
         var blocks = x.unflatten(2, [config.H, -1]);                                           // [B, T, H, block]
         var product = Ops.Product(blocks.flatten(0, 1).transpose(0, 1), weight).transpose(0, 1);   // [B T, H, block]
-        return (product.view(blocks.shape) + bias).sigmoid().flatten(2);
+        return product.view(blocks.shape).Plus(bias).sigmoid().flatten(2);
     }
 
     // √(1 - a²), so that the state keeps its size, but 1 for the first token of a text, which meets no state.
     private static Tensor Normaliser(Tensor logA, Pass pass)
     {
         const double Smallest = 1e-14;   // keeps the slope of the root finite where a is one
-        var root = (-(2 * logA).expm1()).clamp_min(Smallest).sqrt();
-        var at = arange(pass.Position, pass.Position + logA.size(1), device: logA.device).unsqueeze(0);             // [1, T]
-        var first = pass.Padding is { } padding ? at.eq(padding.Starts.unsqueeze(1)) : at.eq(0);
-        return root.masked_fill(first.unsqueeze(-1), 1);
+        var root = (logA * Number(2)).expm1().neg().clamp_min(Number(Smallest)).sqrt();
+        var at = Integers(pass.Position, pass.Position + logA.size(1), logA.device).unsqueeze(0);             // [1, T]
+        var first = pass.Padding is { } padding ? at.eq(padding.Starts.unsqueeze(1)) : at.eq(Number(0));
+        return root.masked_fill(first.unsqueeze(-1), Number(1));
     }
 
     // The decay of an open gate lies evenly, by its square, between 0.9² and 0.999².
     private static Tensor FirstDecay(Tensor even)
     {
-        var squared = even * (0.999 * 0.999 - 0.9 * 0.9) + 0.9 * 0.9;
-        return (-0.5 * squared.log()).expm1().log();
+        var squared = (even * Number(0.999 * 0.999 - 0.9 * 0.9)).Plus(0.9 * 0.9);
+        return (squared.log() * Number(-0.5)).expm1().log();
     }
 }
 

@@ -2,6 +2,7 @@ using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
 using TorchSharp.Modules;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -36,8 +37,8 @@ public sealed class Rwkv4TimeMix : SequenceMixer
         value = weights.Linear(nameof(value), D, A);
         receptance = weights.Linear(nameof(receptance), D, A);
         output = weights.Linear(nameof(output), A, D);
-        decay = weights.Vector(nameof(decay), A, Init.Values(() => -5 + 8 * linspace(0, 1, A).pow(0.7 + 1.3 * depth)));
-        first = weights.Vector(nameof(first), A, Init.Values(() => Math.Log(0.3) + 0.5 * ((arange(A) + 1) % 3 - 1).to(ScalarType.Float32)));
+        decay = weights.Vector(nameof(decay), A, Init.Values(() => (linspace(0, 1, A).pow(Number(0.7 + 1.3 * depth)) * Number(8)).Plus(-5)));
+        first = weights.Vector(nameof(first), A, Init.Values(() => (Integers(1, A + 1).remainder(Number(3)).to(ScalarType.Float32) * Number(0.5)).Plus(Math.Log(0.3) - 0.5)));
         RegisterComponents();
     }
 
@@ -50,7 +51,7 @@ public sealed class Rwkv4TimeMix : SequenceMixer
         ["att_shift"] = zeros(B, keyMix.size(2)),
         ["num"] = zeros(B, decay.size(0)),
         ["den"] = zeros(B, decay.size(0)),
-        ["max"] = full(B, decay.size(0), Nothing),
+        ["max"] = full(B, decay.size(0), Number(Nothing)),
     };
 
     // The logarithm of a sum over no token: so far below any key that nothing of it is left beside one.
@@ -62,10 +63,10 @@ public sealed class Rwkv4TimeMix : SequenceMixer
         using var scope = NewDisposeScope();
         var state = pass.State;
         var shift = TokenShift.Read(x, pass, "att_shift");
-        var k = key.call(shift.Mix(1 - keyMix));
-        if (pass.Mask is { } mask) k = k.masked_fill(mask.unsqueeze(-1).eq(0), Nothing);
-        var v = value.call(shift.Mix(1 - valueMix));
-        var r = receptance.call(shift.Mix(1 - receptanceMix)).sigmoid();
+        var k = key.call(shift.Mix(keyMix.neg().Plus(1)));
+        if (pass.Mask is { } mask) k = k.masked_fill(mask.unsqueeze(-1).eq(Number(0)), Number(Nothing));
+        var v = value.call(shift.Mix(valueMix.neg().Plus(1)));
+        var r = receptance.call(shift.Mix(receptanceMix.neg().Plus(1))).sigmoid();
         (var y, state["num"], state["den"], state["max"]) = Ops.Rwkv4(k, v, -decay.exp(), first, state["num"], state["den"], state["max"]);
         return output.call(r * y).MoveToOuterDisposeScope();
     }

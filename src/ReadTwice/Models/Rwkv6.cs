@@ -2,6 +2,7 @@ using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
 using TorchSharp.Modules;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -49,7 +50,7 @@ public sealed class Rwkv6TimeMix : SequenceMixer
         mix = weights.Vector("x_proj.0.mu", D, TokenShift.Shares(D));
         mixDown = weights.Linear("x_proj.0.linear", D, 5 * R);
         mixUp = weights.Matrix("x_proj.2.weight", D, 5 * R);
-        mixBias = weights.Tensor("x_bias", [5, D], Init.Values(() => (1 - arange(D).to(ScalarType.Float32) / D).expand(5, D)));
+        mixBias = weights.Tensor("x_bias", [5, D], Init.Values(() => (Integers(0, D).to(ScalarType.Float32) / Number(D)).neg().Plus(1).expand(5, D)));
         receptance = weights.Linear("r_proj.linear", D, H * K);
         key = weights.Linear("k_proj.linear", D, H * K);
         value = weights.Linear("v_proj.linear", D, H * V);
@@ -75,7 +76,7 @@ public sealed class Rwkv6TimeMix : SequenceMixer
         using var scope = NewDisposeScope();
         var shift = TokenShift.Read(x, pass, "shift_attn");
         var inner = mixDown.call(shift.Mix(mix)).tanh();                                       // [B, T, 5 R]
-        Tensor Mixed(int i) => shift.Mix(Ops.Linear(inner.narrow(2, i * R, R), mixUp.narrow(1, i * R, R), null) + mixBias[i]);
+        Tensor Mixed(int i) => shift.Mix(Ops.Linear(inner.narrow(2, i * R, R), mixUp.narrow(1, i * R, R), null).Plus(mixBias[i]));
         Tensor Heads(Tensor y) => y.unflatten(2, [config.H, -1]);
 
         var r = Heads(receptance.call(Mixed(0)));

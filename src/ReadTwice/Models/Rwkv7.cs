@@ -2,6 +2,7 @@ using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
 using TorchSharp.Modules;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -67,7 +68,7 @@ public sealed class Rwkv7TimeMix : SequenceMixer
         Parameter Share(string name) => weights.Tensor(name, [1, 1, D], TokenShift.Shares(D));
         (x_r, x_w, x_k) = (Share(nameof(x_r)), Share(nameof(x_w)), Share(nameof(x_k)));
         (x_v, x_a, x_g) = (Share(nameof(x_v)), Share(nameof(x_a)), Share(nameof(x_g)));
-        k_k = weights.Vector(nameof(k_k), H * K, Init.Values(() => full(H * K, 0.85f)));
+        k_k = weights.Vector(nameof(k_k), H * K, Init.Values(() => full(H * K, Number(0.85f))));
         k_a = weights.Vector(nameof(k_a), H * K, Init.Ones);
         r_k = weights.Tensor(nameof(r_k), [H, K]);
         r_proj = weights.Linear(nameof(r_proj), D, H * K);
@@ -97,31 +98,31 @@ public sealed class Rwkv7TimeMix : SequenceMixer
         using var scope = NewDisposeScope();
         var shift = TokenShift.Read(x, pass, "shift_attn");
         var r = Heads(r_proj.call(shift.Mix(x_r)));
-        var w = Heads(-Math.Exp(-0.5) * w_lora.call(shift.Mix(x_w)).sigmoid());
+        var w = Heads(w_lora.call(shift.Mix(x_w)).sigmoid() * Number(-Math.Exp(-0.5)));
         var k = k_proj.call(shift.Mix(x_k));
         var v = Heads(Values(shift.Mix(x_v), pass));
         var a = a_lora.call(shift.Mix(x_a)).sigmoid();
         var gate = g_lora.call(shift.Mix(x_g));
 
         var removed = Unit(Heads(k * k_k));
-        var written = Heads(k * (1 + (a - 1) * k_a));
+        var written = Heads(k * ((a - Number(1)) * k_a).Plus(1));
         (var o, pass.State["recurrent"]) = Ops.Rwkv7(r, w, written, v, -removed, removed * Heads(a), pass.State["recurrent"]);
-        var y = g_norm.call(o.flatten(2)) + ((r * written * r_k).sum(-1, keepdim: true) * v).flatten(2);
+        var y = g_norm.call(o.flatten(2)).Plus(((r * written * r_k).sum(-1, keepdim: true) * v).flatten(2));
         return o_proj.call(y * gate).MoveToOuterDisposeScope();
     }
 
     private Tensor Values(Tensor x, Pass pass)
     {
         var v = v_proj.call(x);
-        if (v_lora is not null) return v + (pass.Shared![FirstValues] - v) * v_lora.call(x).sigmoid();
+        if (v_lora is not null) return v.Plus((pass.Shared![FirstValues] - v) * v_lora.call(x).sigmoid());
         if (pass.Shared is { } shared) shared[FirstValues] = v.alias();
         return v;
     }
 
     private Tensor Unit(Tensor k)
     {
-        var square = k.pow(2).sum(-1, keepdim: true);
-        return k * (config.KeyEpsilon > 0 ? square + config.KeyEpsilon : square.clamp_min(1e-24)).rsqrt();
+        var square = k.pow(Number(2)).sum(-1, keepdim: true);
+        return k * (config.KeyEpsilon > 0 ? square.Plus(config.KeyEpsilon) : square.clamp_min(Number(1e-24))).rsqrt();
     }
 
     private Tensor Heads(Tensor x) => x.unflatten(2, [config.H, -1]);

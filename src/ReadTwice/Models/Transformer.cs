@@ -2,6 +2,7 @@ using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using TorchSharp;
 using TorchSharp.Modules;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Models;
@@ -121,7 +122,7 @@ public sealed class SelfAttention : SequenceMixer
 
     private (Tensor Q, Tensor K, Tensor V, Tensor? Mlp) Project(Tensor x, Pass pass)
     {
-        if (qkv is null) return (q!.call(x), config.KeyScale == 1 ? k!.call(x) : k!.call(x) * config.KeyScale, v!.call(x), null);
+        if (qkv is null) return (q!.call(x), config.KeyScale == 1 ? k!.call(x) : k!.call(x) * Number(config.KeyScale), v!.call(x), null);
         var (H, keyHeads, E, _) = config.Heads;
         var all = qkv.call(x);
         Tensor? mlp = null;
@@ -171,7 +172,7 @@ public sealed class ParallelBlock(nn.Module<Tensor, Tensor> norm, SequenceMixer 
     public override Tensor forward(Tensor x, Pass pass)
     {
         using var scope = NewDisposeScope();
-        return (x + mixer.call(norm.call(x), pass) + mlp.call(norm2.call(x))).MoveToOuterDisposeScope();
+        return x.Plus(mixer.call(norm.call(x), pass)).Plus(mlp.call(norm2.call(x))).MoveToOuterDisposeScope();
     }
 }
 

@@ -1,5 +1,6 @@
 using System.Numerics;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -43,7 +44,7 @@ internal static class Chunks
     public static (Tensor Before, Tensor With) Decays(Tensor log)
     {
         using var scope = NewDisposeScope();
-        var each = Cut(log.clamp_min(Faded)).to(ScalarType.Float64);
+        var each = Cut(log.clamp_min(Number(Faded))).to(ScalarType.Float64);
         var with = each.cumsum(-2);
         return ((with - each).MoveToOuterDisposeScope(), with.MoveToOuterDisposeScope());
     }

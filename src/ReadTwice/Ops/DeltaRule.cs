@@ -1,6 +1,7 @@
 using ReadTwice.Kernels;
 using ReadTwice.Native;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -41,7 +42,7 @@ public static partial class Ops
         using var scope = NewDisposeScope();
         var (decay, write) = (log?.exp(), beta.unsqueeze(-1));
         var asks = p ?? (decay is null ? k : k * (decay.dim() == 3 ? decay.unsqueeze(-1) : decay));
-        var (o, end) = Rwkv7Function.Of(q * scale, decay, k, v * write, asks, -write * k, S);
+        var (o, end) = Rwkv7Function.Of(q * Number(scale), decay, k, v * write, asks, -write * k, S);
         return (o.MoveToOuterDisposeScope(), end.MoveToOuterDisposeScope());
     }
 
@@ -50,7 +51,7 @@ public static partial class Ops
         Tensor q, Tensor k, Tensor v, Tensor beta, Tensor? log, Tensor S, double scale, Tensor? p = null)
     {
         using var scope = NewDisposeScope();
-        var (qc, kc) = (Chunks.Cut(q * scale), Chunks.Cut(k));
+        var (qc, kc) = (Chunks.Cut(q * Number(scale)), Chunks.Cut(k));
         var (asks, values) = (Chunks.Cut((p ?? k) * beta.unsqueeze(-1)), Chunks.Cut(v * beta.unsqueeze(-1)));
         var (before, with) = log is null ? default((Tensor?, Tensor?)) : Chunks.Decays(log.dim() == 3 ? log.unsqueeze(-1) : log);
         var asked = p is null ? with : before;
@@ -67,8 +68,8 @@ public static partial class Ops
         for (long n = 0; n < kc.size(0); n++)
         {
             var u = written[n] - Product(answered[n], S);
-            pieces.Add(Product(reads[n], S) + Product(own[n], u));
-            S = (fade is null ? S : fade[n] * S) + Product(writes[n], u);
+            pieces.Add(Product(reads[n], S).Plus(Product(own[n], u)));
+            S = (fade is null ? S : fade[n] * S).Plus(Product(writes[n], u));
         }
         return (Chunks.Join(stack(pieces), q.size(1)).MoveToOuterDisposeScope(), S.alias().MoveToOuterDisposeScope());
     }

@@ -1,5 +1,6 @@
 using ReadTwice.Native;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -15,7 +16,7 @@ public static partial class Ops
         if (weight.dtype == ScalarType.Float32) return nn.functional.linear(x, weight, bias);
         using var scope = NewDisposeScope();
         var y = nn.functional.linear(x.to(weight.dtype), weight).to(ScalarType.Float32);
-        if (bias is not null) y = y.add_(bias);
+        if (bias is not null) y = y.add_(bias, Number(1));
         return y.MoveToOuterDisposeScope();
     }
 

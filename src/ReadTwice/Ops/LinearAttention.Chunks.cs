@@ -1,4 +1,5 @@
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -13,7 +14,7 @@ public static partial class Ops
         bool perChannel = valueDecay is not null || keyDecay is not null && keyDecay.size(3) > 1;
         long chunk = perChannel ? 16 : 64;   // every pair of tokens in a chunk has a factor of its own for each channel
         Tensor Heads(Tensor x) => x.transpose(1, 2);                                           // [B, H, T, ..]
-        var (qh, kh, vh) = (Heads(q * scale), Heads(k), Heads(v));
+        var (qh, kh, vh) = (Heads(q * Number(scale)), Heads(k), Heads(v));
         var (g, w) = (keyDecay is null ? null : Heads(keyDecay), valueDecay is null ? null : Heads(valueDecay));
 
         var pieces = new List<Tensor>();
@@ -42,7 +43,7 @@ public static partial class Ops
         var before = Product(G is null ? q : q * G.exp(), S);
         if (W is not null) (before, v, S) = (before * W.exp(), v * Left(W), S * Whole(W).exp());
         if (G is not null) (k, S) = (k * Left(G), S * Whole(G).exp().transpose(-2, -1));
-        return (before + within, S + Product(k.transpose(-2, -1), v));
+        return (before.Plus(within), S.Plus(Product(k.transpose(-2, -1), v)));
     }
 
     // exp(G_i - G_j) where j <= i, else 0: [B, H, n, c] -> [B, H, n, n, c]. Of later tokens the exponent is positive, and could overflow.
@@ -50,7 +51,7 @@ public static partial class Ops
     {
         long n = G.size(2);
         var later = ones(n, n, ScalarType.Bool, device: G.device).triu(1).unsqueeze(-1);
-        return (G.unsqueeze(3) - G.unsqueeze(2)).masked_fill(later, double.NegativeInfinity).exp();
+        return (G.unsqueeze(3) - G.unsqueeze(2)).masked_fill(later, Number(double.NegativeInfinity)).exp();
     }
 
     // All of a chunk's decay, [B, H, 1, c], and what of it is still to come after each token, [B, H, n, c].

@@ -1,4 +1,5 @@
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -51,7 +52,7 @@ public static partial class Ops
             bool[] needed = (bool[])ctx.get_data(Needed);
 
             // From the last token to the first. Between two of them lies the decay of the later one, so the last meets none.
-            var (backQ, backK, backV, backO) = (Reverse(q) * scale, Reverse(k), Reverse(v), Reverse(dO));
+            var (backQ, backK, backV, backO) = (Reverse(q) * Number(scale), Reverse(k), Reverse(v), Reverse(dO));
             var (backG, backW) = (Shift(g), Shift(w));
             var (dv, dS0) = ReadLinearAttention(backK, backQ, backO, dS, 1, backG, backW);
             dv = Reverse(dv);
@@ -84,7 +85,7 @@ public static partial class Ops
 
         // What a decay's gradient sums: from its own token on, all that is read less all that is written, and what is left in the end.
         private static Tensor FromHereOn(Tensor terms, Tensor last) =>
-            (Reverse(Reverse(terms).cumsum(1, ScalarType.Float64)) + last.unsqueeze(1)).to(ScalarType.Float32);
+            Reverse(Reverse(terms).cumsum(1, ScalarType.Float64)).Plus(last.unsqueeze(1)).to(ScalarType.Float32);
 
         private static Tensor Reverse(Tensor x) => x.flip(1);
 

@@ -1,5 +1,6 @@
 using ReadTwice.Native;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -18,7 +19,7 @@ public static partial class Ops
     public static (Tensor Y, Tensor S) Longhorn(Tensor x, Tensor beta, Tensor k, Tensor q, Tensor D, Tensor S)
     {
         using var scope = NewDisposeScope();
-        var e = beta / (1 + beta * k.square().sum(-1, keepdim: true));                         // [B, T, I]
+        var e = beta / (beta * k.pow(Number(2)).sum(-1, keepdim: true)).Plus(1);                         // [B, T, I]
         var (y, last) = Spans.Fit(x, e, k, q, D, S) ? LonghornFunction.Apply(x, e, k, q, D, S) : LonghornByOperators(x, e, k, q, D, S);
         return (y.MoveToOuterDisposeScope(), last.MoveToOuterDisposeScope());
     }
@@ -26,11 +27,11 @@ public static partial class Ops
     internal static (Tensor Y, Tensor S) LonghornByOperators(Tensor x, Tensor e, Tensor k, Tensor q, Tensor D, Tensor S)
     {
         using var scope = NewDisposeScope();
-        var (k2, u) = (k.square(), e * x);
+        var (k2, u) = (k.pow(Number(2)), e * x);
         var (y, last) = ScanByOperators(q, S, (i, n) => (
-            1 - e.narrow(1, i, n).unsqueeze(-1) * k2.narrow(1, i, n).unsqueeze(2),
+            (e.narrow(1, i, n).unsqueeze(-1) * k2.narrow(1, i, n).unsqueeze(2)).neg().Plus(1),
             u.narrow(1, i, n).unsqueeze(-1) * k.narrow(1, i, n).unsqueeze(2)));                // [B, n, I, N]
-        return ((y + x * D).MoveToOuterDisposeScope(), last.MoveToOuterDisposeScope());
+        return (y.Plus(x * D).MoveToOuterDisposeScope(), last.MoveToOuterDisposeScope());
     }
 
     private sealed class LonghornFunction : Recurrence<LonghornFunction>

@@ -1,4 +1,5 @@
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -21,20 +22,20 @@ public static partial class Ops
         using var scope = NewDisposeScope();
         long T = q.size(2), N = k.size(2), groups = q.size(1) / k.size(1);
         if (groups > 1) (k, v) = (k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1));
-        q = q * (scale * Math.Sqrt(q.size(3)));
+        q = q * Number(scale * Math.Sqrt(q.size(3)));
         bool limited = window is { } w && w < N - 1;
         if (starts is null && !limited && (T == 1 || T == N))
             return nn.functional.scaled_dot_product_attention(q, k, v, is_casual: T > 1).MoveToOuterDisposeScope();
 
         long first = position + T - N;   // position of the first key
-        var at = arange(first, first + N, device: q.device);
+        var at = Integers(first, first + N, q.device);
         var pieces = new List<Tensor>();
         for (long i = 0; i < T; i += Block)
         {
             long n = Math.Min(Block, T - i);
-            var query = arange(position + i, position + i + n, device: q.device).unsqueeze(1);
+            var query = Integers(position + i, position + i + n, q.device).unsqueeze(1);
             var seen = at.le(query);                                                           // [n, N]
-            if (window is { } width) seen = seen.logical_and(at.ge(query - width));
+            if (window is { } width) seen = seen.logical_and(at.ge(query - Number(width)));
             if (starts is not null)                                                            // [B, 1, n, N]
                 seen = seen.logical_and(at.ge(starts.view(-1, 1, 1, 1))).logical_or(at.eq(query));   // itself always, or softmax has nothing
             pieces.Add(nn.functional.scaled_dot_product_attention(q.narrow(2, i, n), k, v, attn_mask: seen));

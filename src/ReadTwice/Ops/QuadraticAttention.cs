@@ -1,5 +1,6 @@
 using ReadTwice.Layers;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -22,7 +23,7 @@ public static partial class Ops
         Tensor Squares(Tensor features) => features.narrow(-1, features.size(-1) - F, F);
         var weighted = cat([v, ones_like(v.narrow(3, 0, 1))], 3);
         (var sums, S) = LinearAttentionInChunks(Squares(TaylorFeatureMap.Queries(q)), Squares(TaylorFeatureMap.Keys(k)), weighted, S, 2);
-        var o = sums.narrow(3, 0, V) / (sums.narrow(3, V, 1) + epsilon);
+        var o = sums.narrow(3, 0, V) / sums.narrow(3, V, 1).Plus(epsilon);
         return (o.MoveToOuterDisposeScope(), S.MoveToOuterDisposeScope());
     }
 }

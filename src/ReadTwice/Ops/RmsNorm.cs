@@ -1,5 +1,6 @@
 using ReadTwice.Native;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -30,7 +31,7 @@ public static partial class Ops
     {
         if (!HasNormKernel(x, weight) || !Spans.Fit(added) || !Spans.Alike(x, added))
         {
-            var sum = x + added;
+            var sum = x.Plus(added);
             return (sum, NormByOperators(sum, weight, epsilon, groups, offset));
         }
         var results = Norm(x, added, weight, epsilon, groups, offset);
@@ -41,9 +42,9 @@ public static partial class Ops
     {
         using var scope = NewDisposeScope();
         var y = groups == 1 ? x : x.unflatten(x.dim() - 1, [groups, x.size(-1) / groups]);
-        y = y * (y.square().mean([-1], keepdim: true) + epsilon).rsqrt();
+        y = y * y.pow(Number(2)).mean([-1], keepdim: true).Plus(epsilon).rsqrt();
         if (groups > 1) y = y.flatten(-2);
-        if (weight is not null) y = y * (offset == 0 ? weight : weight + offset);
+        if (weight is not null) y = y * (offset == 0 ? weight : weight.Plus(offset));
         return y.MoveToOuterDisposeScope();
     }
 

@@ -1,4 +1,5 @@
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -43,10 +44,10 @@ public static partial class Ops
         {
             long rest = T + 1 - n;
             var late = (Num: sums.Num.narrow(1, n, rest), Den: sums.Den.narrow(1, n, rest), Max: sums.Max.narrow(1, n, rest));
-            var joined = Add((sums.Num.narrow(1, 0, rest), sums.Den.narrow(1, 0, rest), sums.Max.narrow(1, 0, rest) + n * w), late);
+            var joined = Add((sums.Num.narrow(1, 0, rest), sums.Den.narrow(1, 0, rest), sums.Max.narrow(1, 0, rest).Plus(w * Number(n))), late);
             sums = (cat([sums.Num.narrow(1, 0, n), joined.Num], 1), cat([sums.Den.narrow(1, 0, n), joined.Den], 1), cat([sums.Max.narrow(1, 0, n), joined.Max], 1));
         }
-        var seen = Add((sums.Num.narrow(1, 0, T), sums.Den.narrow(1, 0, T), sums.Max.narrow(1, 0, T)), (v, ones_like(v), k + u));
+        var seen = Add((sums.Num.narrow(1, 0, T), sums.Den.narrow(1, 0, T), sums.Max.narrow(1, 0, T)), (v, ones_like(v), k.Plus(u)));
         return (
             (seen.Num / seen.Den).MoveToOuterDisposeScope(), At(sums.Num, T).MoveToOuterDisposeScope(),
             At(sums.Den, T).MoveToOuterDisposeScope(), At(sums.Max, T).MoveToOuterDisposeScope());
@@ -59,6 +60,6 @@ public static partial class Ops
     {
         var max = maximum(a.Max, b.Max).detach();
         var (x, y) = ((a.Max - max).exp(), (b.Max - max).exp());
-        return (a.Num * x + b.Num * y, a.Den * x + b.Den * y, max);
+        return ((a.Num * x).Plus(b.Num * y), (a.Den * x).Plus(b.Den * y), max);
     }
 }

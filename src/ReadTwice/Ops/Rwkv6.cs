@@ -1,5 +1,6 @@
 using ReadTwice.Native;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -36,7 +37,7 @@ public static partial class Ops
         var reads = cat([r, zeros_like(r.narrow(1, 0, 1))], 1);
         var (o, end) = LinearAttention(reads, Later(k), Later(v), S, 1, Later(w));
         var own = (r * u * k).sum(-1, keepdim: true) * v;
-        return ((o.narrow(1, 0, r.size(1)) + own).MoveToOuterDisposeScope(), end.MoveToOuterDisposeScope());
+        return (o.narrow(1, 0, r.size(1)).Plus(own).MoveToOuterDisposeScope(), end.MoveToOuterDisposeScope());
     }
 
     /// <summary>The same by libtorch's operators, on any device.</summary>
@@ -52,9 +53,9 @@ public static partial class Ops
         for (long n = 0; n < kc.size(0); n++)
         {
             starts.Add(S);
-            S = fade[n] * S + written[n];
+            S = (fade[n] * S).Plus(written[n]);
         }
-        var o = Product(own, vc) + Product(Chunks.Fade(rc, before), stack(starts));
+        var o = Product(own, vc).Plus(Product(Chunks.Fade(rc, before), stack(starts)));
         return (Chunks.Join(o, r.size(1)).MoveToOuterDisposeScope(), S.alias().MoveToOuterDisposeScope());
     }
 }

@@ -1,5 +1,6 @@
 using ReadTwice.Native;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -45,9 +46,9 @@ public static partial class Ops
         var pieces = new List<Tensor>();
         for (long n = 0; n < kc.size(0); n++)
         {
-            var u = answered[n] + Product(asks[n], S);
-            pieces.Add(own[n] + Product(readB[n], u) + Product(reads[n], S));
-            S = fade[n] * S + written[n] + Product(rewrites[n], u);
+            var u = answered[n].Plus(Product(asks[n], S));
+            pieces.Add(own[n].Plus(Product(readB[n], u)).Plus(Product(reads[n], S)));
+            S = (fade[n] * S).Plus(written[n]).Plus(Product(rewrites[n], u));
         }
         return (Chunks.Join(stack(pieces), r.size(1)).MoveToOuterDisposeScope(), S.alias().MoveToOuterDisposeScope());
     }

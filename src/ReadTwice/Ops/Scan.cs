@@ -1,5 +1,6 @@
 using ReadTwice.Native;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -26,11 +27,11 @@ public static partial class Ops
     {
         using var scope = NewDisposeScope();
         long T = a.size(1);
-        b = cat([a.narrow(1, 0, 1) * h.unsqueeze(1) + b.narrow(1, 0, 1), b.narrow(1, 1, T - 1)], 1);
+        b = cat([(a.narrow(1, 0, 1) * h.unsqueeze(1)).Plus(b.narrow(1, 0, 1)), b.narrow(1, 1, T - 1)], 1);
         for (long n = 1; n < T; n *= 2)
         {
             var later = a.narrow(1, n, T - n);
-            b = cat([b.narrow(1, 0, n), later * b.narrow(1, 0, T - n) + b.narrow(1, n, T - n)], 1);
+            b = cat([b.narrow(1, 0, n), (later * b.narrow(1, 0, T - n)).Plus(b.narrow(1, n, T - n))], 1);
             a = cat([a.narrow(1, 0, n), later * a.narrow(1, 0, T - n)], 1);
         }
         return b.MoveToOuterDisposeScope();

@@ -1,5 +1,6 @@
 using ReadTwice.Native;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -25,7 +26,7 @@ public static partial class Ops
         var (y, last) = ScanByOperators(Ct, h, (i, n) => (
             (delta.narrow(1, i, n).unsqueeze(-1) * A).exp(),
             u.narrow(1, i, n).unsqueeze(-1) * Bt.narrow(1, i, n).unsqueeze(2)));               // [B, n, I, N]
-        return ((y + x * D).MoveToOuterDisposeScope(), last.MoveToOuterDisposeScope());
+        return (y.Plus(x * D).MoveToOuterDisposeScope(), last.MoveToOuterDisposeScope());
     }
 
     private sealed class SelectiveScanFunction : Recurrence<SelectiveScanFunction>

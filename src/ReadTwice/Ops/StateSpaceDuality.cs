@@ -1,5 +1,6 @@
 using ReadTwice.Native;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -36,7 +37,7 @@ public static partial class Ops
             pieces.Add(y.MoveToOuterDisposeScope());
             state = next.MoveToOuterDisposeScope();
         }
-        var o = cat(pieces, 3).flatten(1, 2).transpose(1, 2) + x * D;                          // [B, T, H, P]
+        var o = cat(pieces, 3).flatten(1, 2).transpose(1, 2).Plus(x * D);                          // [B, T, H, P]
         return (o.MoveToOuterDisposeScope(), state.flatten(1, 2).MoveToOuterDisposeScope());
 
         Tensor Heads(Tensor values) => values.unflatten(2, [G, R]).movedim([1], [3]);
@@ -57,8 +58,8 @@ public static partial class Ops
         var last = sum.narrow(-1, n - 1, 1);
         var rest = u * (last - sum).to(log.dtype).exp().unsqueeze(-1);                         // what the chunk's end has left of each token
         return (
-            Product(scores, u) + past,
-            S * last.to(log.dtype).exp().unsqueeze(-1) + Apart(Product(b.transpose(-2, -1), Beside(rest))));
+            Product(scores, u).Plus(past),
+            (S * last.to(log.dtype).exp().unsqueeze(-1)).Plus(Apart(Product(b.transpose(-2, -1), Beside(rest)))));
     }
 
     private sealed class DualityFunction : Recurrence<DualityFunction>

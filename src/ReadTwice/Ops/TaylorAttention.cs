@@ -1,6 +1,7 @@
 using ReadTwice.Kernels;
 using ReadTwice.Kernels.Cuda;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -59,8 +60,8 @@ public static partial class Ops
         {
             var phi = Layers.TaylorFeatureMap.Keys(prefix.K.transpose(1, 2));
             if (prefix.Mask is not null) phi = phi * prefix.Mask.unsqueeze(1).unsqueeze(-1);
-            S = S + Product(phi.transpose(-2, -1), prefix.V.transpose(1, 2));
-            z = z + phi.sum(2);
+            S = S.Plus(Product(phi.transpose(-2, -1), prefix.V.transpose(1, 2)));
+            z = z.Plus(phi.sum(2));
         }
         var (qh, kh, vh) = (q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2));          // [B, H, T, ..]
         var weights = mask?.unsqueeze(1).unsqueeze(2);                                         // [B, 1, 1, T]
@@ -68,18 +69,18 @@ public static partial class Ops
         for (long i = 0; i < q.size(1); i += Chunk)
         {
             long n = Math.Min(Chunk, q.size(1) - i);
-            var (qi, ki, vi) = (qh.narrow(2, i, n) * scale, kh.narrow(2, i, n), vh.narrow(2, i, n));
+            var (qi, ki, vi) = (qh.narrow(2, i, n) * Number(scale), kh.narrow(2, i, n), vh.narrow(2, i, n));
             var s = Product(qi, ki.transpose(-2, -1));
-            var A = 1 + s + s.square() / 2;
+            var A = s.Plus(1).Plus(s.pow(Number(2)) / Number(2));
             if (weights is not null) A = A * weights.narrow(3, i, n);
             A = A.tril();                                                                      // [B, H, n, n]
             var (phiQ, phiK) = (Layers.TaylorFeatureMap.Queries(qi), Layers.TaylorFeatureMap.Keys(ki));   // [B, H, n, F]
             if (weights is not null) phiK = phiK * weights.narrow(3, i, n).transpose(-2, -1);
-            var numerator = Product(A, vi) + Product(phiQ, S);
-            var normaliser = A.sum(-1) + Product(phiQ, z.unsqueeze(-1)).squeeze(-1);
-            pieces.Add(numerator / (normaliser + epsilon).unsqueeze(-1));
-            S = S + Product(phiK.transpose(-2, -1), vi);
-            z = z + phiK.sum(2);
+            var numerator = Product(A, vi).Plus(Product(phiQ, S));
+            var normaliser = A.sum(-1).Plus(Product(phiQ, z.unsqueeze(-1)).squeeze(-1));
+            pieces.Add(numerator / normaliser.Plus(epsilon).unsqueeze(-1));
+            S = S.Plus(Product(phiK.transpose(-2, -1), vi));
+            z = z.Plus(phiK.sum(2));
         }
         var o = cat(pieces, 2).transpose(1, 2);
         return (o.MoveToOuterDisposeScope(), S.alias().MoveToOuterDisposeScope(), z.alias().MoveToOuterDisposeScope());
@@ -106,20 +107,20 @@ public static partial class Ops
         for (long i = 0; i < q.size(1); i += Chunk)
         {
             long n = Math.Min(Chunk, q.size(1) - i);
-            var at = arange(n, ScalarType.Float32, q.device);
-            var (qi, ki, vi) = (qh.narrow(2, i, n) * scale, kh.narrow(2, i, n), vh.narrow(2, i, n));
+            var at = Integers(0, n, q.device).to(ScalarType.Float32);
+            var (qi, ki, vi) = (qh.narrow(2, i, n) * Number(scale), kh.narrow(2, i, n), vh.narrow(2, i, n));
             var s = Product(qi, ki.transpose(-2, -1));
-            var A = 1 + s + s.square() / 2;
+            var A = s.Plus(1).Plus(s.pow(Number(2)) / Number(2));
             if (weights is not null) A = A * weights.narrow(3, i, n);
             A = A.tril();                                                                      // [B, H, n, n]
             var faded = A * (log * (at.unsqueeze(1) - at).tril()).exp();
             var (phiQ, phiK) = (Layers.TaylorFeatureMap.Queries(qi), Layers.TaylorFeatureMap.Keys(ki));   // [B, H, n, F]
             if (weights is not null) phiK = phiK * weights.narrow(3, i, n).transpose(-2, -1);
-            var numerator = Product(faded, vi) + Product(phiQ, S) * (log * (at + 1).unsqueeze(1)).exp();
-            var normaliser = A.sum(-1) + Product(phiQ, z.unsqueeze(-1)).squeeze(-1);
-            pieces.Add(numerator / (normaliser + epsilon).unsqueeze(-1));
-            S = S * (log * n).exp() + Product((phiK * (log * (n - 1 - at).unsqueeze(1)).exp()).transpose(-2, -1), vi);
-            z = z + phiK.sum(2);
+            var numerator = Product(faded, vi).Plus(Product(phiQ, S) * (log * at.Plus(1).unsqueeze(1)).exp());
+            var normaliser = A.sum(-1).Plus(Product(phiQ, z.unsqueeze(-1)).squeeze(-1));
+            pieces.Add(numerator / normaliser.Plus(epsilon).unsqueeze(-1));
+            S = (S * (log * Number(n)).exp()).Plus(Product((phiK * (log * at.neg().Plus(n - 1).unsqueeze(1)).exp()).transpose(-2, -1), vi));
+            z = z.Plus(phiK.sum(2));
         }
         var o = cat(pieces, 2).transpose(1, 2);
         return (o.MoveToOuterDisposeScope(), S.alias().MoveToOuterDisposeScope(), z.alias().MoveToOuterDisposeScope());

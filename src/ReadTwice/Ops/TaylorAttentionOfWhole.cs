@@ -1,4 +1,5 @@
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -23,21 +24,21 @@ public static partial class Ops
             var (S, z) = (zeros(B, H, F, v.size(3), device: q.device), zeros(B, H, F, device: q.device));
             return TaylorAttention(q, k, v, S, z, scale, epsilon, null, prefix).O.MoveToOuterDisposeScope();
         }
-        var queries = Joined(q * scale);
+        var queries = Joined(q * Number(scale));
         var values = Joined(v);
         var A = TaylorWeights(queries, Joined(k)).tril();                                            // [B H, T, T]
         var (numerator, normaliser) = (bmm(A, values), A.sum(-1, keepdim: true));
         if (prefix is not null)
         {
             var P = TaylorWeights(queries, Joined(prefix.K));                                         // [B H, T, P]
-            (numerator, normaliser) = (numerator + bmm(P, Joined(prefix.V)), normaliser + P.sum(-1, keepdim: true));
+            (numerator, normaliser) = (numerator.Plus(bmm(P, Joined(prefix.V))), normaliser.Plus(P.sum(-1, keepdim: true)));
         }
-        var o = numerator / (normaliser + epsilon);
+        var o = numerator / normaliser.Plus(epsilon);
         return o.view(B, H, T, v.size(3)).transpose(1, 2).MoveToOuterDisposeScope();
 
         Tensor Joined(Tensor x) => x.transpose(1, 2).flatten(0, 1);                            // [B, T, H, n] -> [B H, T, n]
     }
 
     // 1 + s + s²/2 = ((s + 1)² + 1) / 2, in fewer passes over memory.
-    private static Tensor TaylorWeights(Tensor q, Tensor k) => bmm(q, k.transpose(-2, -1)).add(1).square().add(1).mul(0.5);
+    private static Tensor TaylorWeights(Tensor q, Tensor k) => bmm(q, k.transpose(-2, -1)).Plus(1).pow(Number(2)).Plus(1).mul(Number(0.5));
 }

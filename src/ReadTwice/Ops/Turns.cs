@@ -1,4 +1,5 @@
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice;
@@ -14,6 +15,6 @@ public sealed record Turns(Tensor Cos, Tensor Sin)
         long pairs = Cos.size(1);
         var (a, b, rest) = (x.narrow(3, 0, pairs), x.narrow(3, pairs, pairs), x.narrow(3, 2 * pairs, x.size(3) - 2 * pairs));
         var (cos, sin) = (Cos.to(x.device), Sin.to(x.device));
-        return cat([a * cos - b * sin, b * cos + a * sin, rest], 3).MoveToOuterDisposeScope();
+        return cat([a * cos - b * sin, (b * cos).Plus(a * sin), rest], 3).MoveToOuterDisposeScope();
     }
 }

@@ -1,3 +1,4 @@
+using ReadTwice.Native;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -41,7 +42,7 @@ public static class PrefixLoss
         int n = batch.Next.Count, m = batch.Masked.Count;
         var next = Mean(losses.narrow(0, 0, n), [.. batch.Next.Select(label => label.Weight)]);
         var masked = Mean(losses.narrow(0, n, m), [.. batch.Masked.Select(label => label.Weight)]);
-        var loss = next + maskWeight * masked;
+        var loss = next.Plus(masked * Numbers.Number(maskWeight));
 
         using var inference = no_grad();
         float[] answers = [.. labels.Select(label => label.IsAnswer ? 1f : 0f)];
@@ -55,7 +56,7 @@ public static class PrefixLoss
     private static Tensor Mean(Tensor losses, float[] weights)
     {
         float sum = weights.Sum();
-        return sum == 0 ? zeros(1, device: losses.device).squeeze() : (losses * tensor(weights, device: losses.device)).sum() / sum;
+        return sum == 0 ? zeros(1, device: losses.device).squeeze() : (losses * tensor(weights, device: losses.device)).sum() / tensor(sum, device: losses.device);
     }
 
     private static double Number(Tensor loss) => loss.item<float>();

@@ -1,6 +1,7 @@
 using ReadTwice.Checkpoints;
 using TorchSharp;
 using TorchSharp.Modules;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Training;
@@ -33,7 +34,7 @@ public static class RecallStart
         using var inference = no_grad();
         var parameters = model.NamedParameters.ToDictionary(named => named.Name, named => named.Parameter);
         foreach (var (name, parameter) in model.NamedParameters)
-            if (TrainingSetup.IntoResidual(name)) parameter.mul_(Quiet);
+            if (TrainingSetup.IntoResidual(name)) parameter.mul_(Number(Quiet));
         bool any = false;
         Tensor? turn = null;
         for (int i = 0; i < model.Blocks.Count; i++)
@@ -57,11 +58,11 @@ public static class RecallStart
             throw new InvalidDataException($"\"start\" is \"recall\"; {mixer}conv has {I} channels of {taps} taps; {2 * D} of at least 2, and a bias before them, are needed.");
         var turn = Orthogonal(D, chance);
         input.narrow(0, 0, I).copy_(cat([eye(D), -eye(D)]));
-        bias.narrow(0, I, I).fill_(1);
-        input.narrow(0, I, I).mul_(Quiet);
+        bias.narrow(0, I, I).fill_(Number(1));
+        input.narrow(0, I, I).mul_(Number(Quiet));
         conv.zero_();
-        conv.narrow(2, taps - 2, 1).fill_(1);
-        output.copy_(cat([turn, -turn], 1) * deviation);
+        conv.narrow(2, taps - 2, 1).fill_(Number(1));
+        output.copy_(cat([turn, -turn], 1) * Number(deviation));
         return turn;
     }
 
@@ -70,11 +71,11 @@ public static class RecallStart
     {
         var (query, value) = (parameters[mixer + "query.weight"], parameters[mixer + "value.weight"]);
         long D = turn.size(0);
-        var ask = Orthogonal(Math.Max(D, query.size(0)), chance).narrow(0, 0, query.size(0)).narrow(1, 0, D) * KeyGain;
+        var ask = Orthogonal(Math.Max(D, query.size(0)), chance).narrow(0, 0, query.size(0)).narrow(1, 0, D) * Number(KeyGain);
         var carry = Orthogonal(Math.Max(D, value.size(0)), chance).narrow(0, 0, value.size(0)).narrow(1, 0, D);
         query.copy_(ask);
         value.copy_(carry);
-        parameters[mixer + "output.weight"].copy_(carry.t() * ValueGain);
+        parameters[mixer + "output.weight"].copy_(carry.t() * Number(ValueGain));
         foreach (string key in (string[])["key.weight", "prefixKey.weight"])
             if (parameters.TryGetValue(mixer + key, out var keys)) keys.copy_(Ops.Product(ask, turn.t()));
         if (parameters.TryGetValue(mixer + "prefixValue.weight", out var values)) values.copy_(carry);

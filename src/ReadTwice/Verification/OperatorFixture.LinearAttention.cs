@@ -1,5 +1,6 @@
 using ReadTwice.Models;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Verification;
@@ -40,7 +41,7 @@ internal static partial class OperatorFixture
     {
         var (q, k, v) = (given["q"], given["k"], given["v"]);
         long[] shape = [q.size(0), q.size(2), q.size(3) * (q.size(3) + 1) / 2, v.size(3) + 1];
-        var (o, _) = Ops.QuadraticAttention(q * Math.Pow(q.size(3), -0.5), k, v, zeros(shape), 1e-5);
+        var (o, _) = Ops.QuadraticAttention(q * Number(Math.Pow(q.size(3), -0.5)), k, v, zeros(shape), 1e-5);
         return new() { ["o"] = o };
     }
 }

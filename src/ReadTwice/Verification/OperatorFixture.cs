@@ -2,6 +2,7 @@ using ReadTwice.Checkpoints;
 using ReadTwice.Layers;
 using ReadTwice.Native;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Verification;
@@ -61,7 +62,7 @@ internal static partial class OperatorFixture
         var loss = (outputs["o"] * inputs.Cotangent("do")).sum();
         if (fromState)
             foreach (string cotangent in op.Cotangents)
-                loss = loss + (outputs[cotangent[1..]] * inputs.Cotangent(cotangent)).sum();
+                loss = loss.Plus((outputs[cotangent[1..]] * inputs.Cotangent(cotangent)).sum());
         loss.backward();
 
         string @case = fromState ? $"{name} from a state" : name;
@@ -86,8 +87,8 @@ internal static partial class OperatorFixture
         return new()
         {
             ["o"] = o,
-            ["st"] = s0 + TaylorFeatureMap.Unpack(S - S0, K, scale),
-            ["zt"] = z0 + TaylorFeatureMap.Unpack((z - Z0).unsqueeze(-1), K, scale).squeeze(-1),
+            ["st"] = s0.Plus(TaylorFeatureMap.Unpack(S - S0, K, scale)),
+            ["zt"] = z0.Plus(TaylorFeatureMap.Unpack((z - Z0).unsqueeze(-1), K, scale).squeeze(-1)),
         };
     }
 
