@@ -48,11 +48,59 @@ internal static unsafe class ConvolutionForward<L> where L : struct, ILanes<L>
     }
 
     /// <summary>Filters some tokens from one on; what its first tap meets is at x.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Rows(ConvolutionOperands operands, Buffers buffers, float* x, nint xRow, int token, int count)
     {
+        const int Together = 8;   // rows are pages apart: as many as the processor keeps at hand
         nint C = operands.Sizes.C;
         float* y = operands.Y + token * C, gate = operands.Gate + (nint)token * operands.GateRow;
+        for (int n; count > 0; count -= n, x += n * xRow, y += n * C, gate += n * operands.GateRow)
+        {
+            n = Math.Min(count, Together);
+            if (operands.Sizes.K is 3 or 4) Few(operands, buffers, x, xRow, y, gate, n);
+            else Any(operands, buffers, x, xRow, y, gate, n);
+        }
+    }
+
+    // Rows often lie whole powers of two apart, where what is read again has left the first cache by then: three or four taps, all that
+    // models have, keep it in registers.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Few(ConvolutionOperands operands, Buffers buffers, float* x, nint xRow, float* y, float* gate, int count)
+    {
+        nint C = operands.Sizes.C, gateRow = operands.GateRow;
+        bool four = operands.Sizes.K == 4, silu = operands.Silu, gated = operands.Gate != null;
+        for (nint at = 0; at < C; at += L.Count)
+        {
+            nint c = Math.Min(at, C - L.Count);
+            float* taps = buffers.Weight + c, input = x + c;
+            L oldest = default, third = default, bias = L.Load(buffers.Bias + c);
+            if (four)
+            {
+                oldest = L.Load(taps);
+                third = L.Load(input);
+                taps += C;
+                input += xRow;
+            }
+            L older = L.Load(taps), old = L.Load(taps + C), now = L.Load(taps + 2 * C);
+            L second = L.Load(input), first = L.Load(input + xRow);
+            input += 2 * xRow;
+            float* to = y + c, factor = gate + c;
+            for (int t = count; t > 0; t--, input += xRow, to += C, factor += gateRow)
+            {
+                L current = L.Load(input);
+                L sum = four ? L.MultiplyAdd(oldest, third, bias) : bias;
+                sum = L.MultiplyAdd(now, current, L.MultiplyAdd(old, first, L.MultiplyAdd(older, second, sum)));
+                (third, second, first) = (second, first, current);
+                if (silu) sum = Sigmoid.Silu(sum);
+                if (gated) sum *= L.Load(factor);
+                sum.Store(to);
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Any(ConvolutionOperands operands, Buffers buffers, float* x, nint xRow, float* y, float* gate, int count)
+    {
+        nint C = operands.Sizes.C;
         for (; count > 0; count--, x += xRow, y += C, gate += operands.GateRow)
             for (nint at = 0; at < C; at += L.Count)
             {
