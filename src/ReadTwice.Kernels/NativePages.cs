@@ -13,16 +13,7 @@ internal sealed unsafe partial class NativePages : SafeHandle
     {
         bool large = bytes >= LargePage;
         SetHandle((nint)NativeMemory.AlignedAlloc((nuint)bytes, large ? (nuint)LargePage : Line));
-        if (!large || !OperatingSystem.IsLinux()) return;
-        try
-        {
-            // Advice: where the kernel does not take it, pages are small.
-            _ = Advise((void*)handle, (nuint)(bytes / LargePage * LargePage), UseLargePages);
-        }
-        catch (EntryPointNotFoundException)
-        {
-            // Another C library without it.
-        }
+        if (large) Advise((byte*)handle, bytes / LargePage * LargePage, UseLargePages);
     }
 
     public override bool IsInvalid => handle == 0;
@@ -33,6 +24,20 @@ internal sealed unsafe partial class NativePages : SafeHandle
     {
         NativeMemory.AlignedFree((void*)handle);
         return true;
+    }
+
+    /// <summary>Tells Linux how whole pages will be used; where it does not take the advice, and elsewhere, nothing changes.</summary>
+    public static void Advise(byte* start, long bytes, int advice)
+    {
+        if (!OperatingSystem.IsLinux()) return;
+        try
+        {
+            _ = Advise((void*)start, (nuint)bytes, advice);
+        }
+        catch (EntryPointNotFoundException)
+        {
+            // Another C library without it.
+        }
     }
 
     [LibraryImport("libc", EntryPoint = "madvise")]

@@ -1,11 +1,12 @@
 using System.Diagnostics;
 using System.IO.MemoryMappedFiles;
 using System.Runtime.InteropServices;
+using ReadTwice.Kernels;
 
 namespace ReadTwice.Checkpoints;
 
 /// <summary>A file mapped read-only into memory, so that weights are neither read nor copied before they are used.</summary>
-internal sealed unsafe partial class MappedFile : IDisposable
+internal sealed unsafe class MappedFile : IDisposable
 {
     private static readonly List<MappedFile> open = [];
     private readonly MemoryMappedFile file;
@@ -65,7 +66,6 @@ internal sealed unsafe partial class MappedFile : IDisposable
     /// <summary>Lets the system take back the memory of bytes of a mapped file until they are read again; of others nothing.</summary>
     public static void Release(byte* start, long length)
     {
-        if (!OperatingSystem.IsLinux()) return;
         const int DontNeed = 4;
         long page = Environment.SystemPageSize;
         lock (open)
@@ -73,7 +73,7 @@ internal sealed unsafe partial class MappedFile : IDisposable
             // Elsewhere than in a file this advice would lose what the memory holds.
             if (!open.Exists(file => start >= file.Data && start + length <= file.Data + file.Length)) return;
             long first = ((long)start + page - 1) / page * page, end = ((long)start + length) / page * page;
-            if (end > first) _ = Advise((void*)first, (nuint)(end - first), DontNeed);
+            if (end > first) NativePages.Advise((byte*)first, end - first, DontNeed);
         }
     }
 
@@ -89,7 +89,4 @@ internal sealed unsafe partial class MappedFile : IDisposable
         view.Dispose();
         file.Dispose();
     }
-
-    [LibraryImport("libc", EntryPoint = "madvise")]
-    private static partial int Advise(void* address, nuint length, int advice);
 }
