@@ -1,5 +1,6 @@
 using System.Reflection;
 using System.Runtime.InteropServices;
+using ReadTwice.Kernels;
 using ReadTwice.Kernels.Cuda;
 
 namespace ReadTwice.Bench.Gpu;
@@ -34,7 +35,7 @@ internal sealed unsafe partial class CudaBuffers : IDisposable
         var random = new Random(seed);
         var memory = New(count * 2);
         var part = new ushort[Math.Min(count, 1 << 22)];
-        for (int i = 0; i < part.Length; i++) part[i] = Narrow(2 * random.NextSingle() - 1);
+        for (int i = 0; i < part.Length; i++) part[i] = BFloat16.Nearest(2 * random.NextSingle() - 1);
         for (long at = 0; at < count; at += part.Length)
             fixed (ushort* from = part)
                 CudaApi.Check(ToDevice(memory.Address + (nint)(2 * at), from, (nuint)(2 * Math.Min(part.Length, count - at))), "Copying to the card");
@@ -44,13 +45,6 @@ internal sealed unsafe partial class CudaBuffers : IDisposable
     public static float[] OfFloats(DeviceMemory memory) => Back<float>(memory);
 
     public static float[] OfHalves(DeviceMemory memory) => [.. Back<ushort>(memory).Select(bits => BitConverter.UInt32BitsToSingle((uint)bits << 16))];
-
-    /// <summary>The nearest bfloat16, ties to even.</summary>
-    public static ushort Narrow(float value)
-    {
-        uint bits = BitConverter.SingleToUInt32Bits(value);
-        return (ushort)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-    }
 
     /// <summary>Milliseconds that something takes on the card, a number a run; the first runs do not count.</summary>
     public static float[] Time(int runs, Action launch)

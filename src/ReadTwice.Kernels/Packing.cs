@@ -49,15 +49,8 @@ internal static unsafe class Packing
         int count = inputs * Width;
         if (type == PackedType.Float32) NativeMemory.Copy(block, to, (nuint)count * sizeof(float));
         else if (type == PackedType.BFloat16)
-            for (int i = 0; i < count; i++) ((ushort*)to)[i] = BFloat16(block[i]);
+            for (int i = 0; i < count; i++) ((ushort*)to)[i] = BFloat16.Nearest(block[i]);
         else WriteInt8(inputs, block, (float*)to, (sbyte*)to + Width * sizeof(float));
-    }
-
-    private static ushort BFloat16(float x)
-    {
-        uint bits = BitConverter.SingleToUInt32Bits(x);
-        // Rounding would carry some of the numbers that are none over to zero.
-        return float.IsNaN(x) ? (ushort)(bits >> 16 | 0x40) : (ushort)(bits + 0x7fff + (bits >> 16 & 1) >> 16);
     }
 
     // What is no number, or infinite, makes the scale so and with it the outputs.

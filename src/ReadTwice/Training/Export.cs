@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
 using ReadTwice.Checkpoints;
+using ReadTwice.Kernels;
 
 namespace ReadTwice.Training;
 
@@ -41,14 +42,7 @@ public static class Export
         long[] shape = parameter.Parameter.shape;
         if (!bfloat16 || parameter.Parameter.dtype == TorchSharp.torch.ScalarType.Float32)
             return new(name, StoredType.F32, shape, (offset, length) => MemoryMarshal.AsBytes(numbers.AsSpan()).Slice((int)offset, length));
-        byte[] halves = MemoryMarshal.AsBytes<ushort>([.. numbers.Select(Nearest)]).ToArray();
+        byte[] halves = MemoryMarshal.AsBytes<ushort>([.. numbers.Select(BFloat16.Nearest)]).ToArray();
         return new(name, StoredType.BF16, shape, halves);
-    }
-
-    // The upper half of a float32, rounded to nearest, ties to even, as libtorch rounds.
-    private static ushort Nearest(float number)
-    {
-        uint bits = BitConverter.SingleToUInt32Bits(number);
-        return (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
     }
 }
