@@ -39,13 +39,6 @@ public sealed class Rotary
 
     private double Original => scaling!.Double("original_max_position_embeddings", original);
 
-    /// <summary>Turns x [B, H, T, E], whose first token stands at this position.</summary>
-    public Tensor Apply(Tensor x, long position)
-    {
-        using var scope = NewDisposeScope();
-        return (Turns(position, x.size(2), x.size(3))?.Apply(x) ?? x.alias()).MoveToOuterDisposeScope();
-    }
-
     /// <summary>How T tokens, of which the first stands at this position, are turned; null where they are not.</summary>
     /// <exception cref="InvalidDataException">A head of this width has too few channels.</exception>
     public Turns? Turns(long position, long T, long width)

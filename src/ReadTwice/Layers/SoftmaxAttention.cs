@@ -41,8 +41,9 @@ public sealed class SoftmaxAttention(AttentionConfig config, Rotary rotary)
     public Tensor Read(Tensor q, Tensor k, Tensor v, Pass pass)
     {
         using var scope = NewDisposeScope();
-        var queries = rotary.Apply(Heads(q, config.H), pass.Position);
-        var keys = pass.State.Append("key", rotary.Apply(Heads(k, config.KeyHeads), pass.Position), 2);
+        var (queries, newest) = (Heads(q, config.H), Heads(k, config.KeyHeads));
+        if (rotary.Turns(pass.Position, q.size(1), config.E) is { } turns) (queries, newest) = (turns.Apply(queries), turns.Apply(newest));
+        var keys = pass.State.Append("key", newest, 2);
         var values = pass.State.Append("value", Heads(v, config.KeyHeads), 2);
         var starts = config.Starts(pass);
         var o = Ops.CausalAttention(queries, keys, values, config.Scale, pass.Position, starts);

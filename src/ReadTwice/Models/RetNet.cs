@@ -18,7 +18,7 @@ public sealed class RetNetMixer : SequenceMixer
     private readonly Linear output;
     private readonly Rotary rotary;
     private readonly Func<Tensor, Tensor>? featureMap;
-    private readonly Func<Tensor, Tensor> activation;
+    private readonly Func<Tensor, Tensor, Tensor> gated;
 
     /// <summary>Takes its parameters by the authors' names.</summary>
     public RetNetMixer(ConfigJson config, WeightSource weights)
@@ -33,7 +33,7 @@ public sealed class RetNetMixer : SequenceMixer
         output = weights.Linear("o_proj", H * V, D);
         rotary = new(K);
         if (config.Has("feature_map")) featureMap = Activation.Named(config.String("feature_map"));
-        activation = Activation.Named(config.String("hidden_act", "swish"));
+        gated = Activation.Gate(config.String("hidden_act", "swish"));
         RegisterComponents();
     }
 
@@ -47,18 +47,19 @@ public sealed class RetNetMixer : SequenceMixer
         var (q, k) = (query.call(x), key.call(x));
         if (featureMap is not null) (q, k) = (featureMap(q), featureMap(k));
         if (pass.Mask is { } mask) k = k * mask.unsqueeze(-1);
-        (q, k) = (Turn(q, heads.H, pass), Turn(k, heads.KeyHeads, pass));
+        // Only differences of positions matter, so padding may be counted.
+        var turns = rotary.Turns(pass.Position, x.size(1), heads.K)!;
+        (q, k) = (Turn(q, heads.H, turns), Turn(k, heads.KeyHeads, turns));
         var decay = RetNet.LogDecay(heads.H).to(x.device).view(1, 1, -1, 1).expand(x.size(0), x.size(1), -1, -1);
         (var o, pass.State["recurrent"]) = Ops.LinearAttention(
             q, heads.Repeat(k.flatten(2)), heads.Repeat(value.call(x)), pass.State["recurrent"], Math.Pow(heads.K, -0.5), decay);
         o = norm.call(o).flatten(2);
-        if (gate is not null) o = o * activation(gate.call(x));
+        if (gate is not null) o = gated(o, gate.call(x));
         return output.call(o).MoveToOuterDisposeScope();
     }
 
-    // [B, T, n · K] -> [B, T, n, K]. Only differences of positions matter, so padding may be counted.
-    private Tensor Turn(Tensor x, long n, Pass pass) =>
-        rotary.Apply(x.unflatten(2, [n, heads.K]).transpose(1, 2), pass.Position).transpose(1, 2);
+    // [B, T, n · K] -> [B, T, n, K]
+    private Tensor Turn(Tensor x, long n, Turns turns) => turns.Apply(x.unflatten(2, [n, heads.K]).transpose(1, 2)).transpose(1, 2);
 }
 
 /// <summary>The published form of RetNet.</summary>
