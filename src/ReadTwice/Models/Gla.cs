@@ -24,7 +24,7 @@ public sealed class GlaMixer : SequenceMixer
     private readonly RmsNorm norm;
     private readonly Linear output;
     private readonly Func<Tensor, Tensor>? featureMap;
-    private readonly Func<Tensor, Tensor> activation;
+    private readonly Func<Tensor, Tensor, Tensor> gated;
     private readonly double? leastDecay;
 
     /// <summary>Takes its parameters by the authors' names.</summary>
@@ -42,7 +42,7 @@ public sealed class GlaMixer : SequenceMixer
         norm = Fla.GatedNorm(config, weights, V);
         output = weights.Linear("o_proj", H * V, D);
         if (config.Has("feature_map")) featureMap = FeatureMap(config.String("feature_map"));
-        activation = Activation.Named(config.String("hidden_act", "swish"));
+        gated = Activation.Gate(config.String("hidden_act", "swish"));
         if (config.Has("clamp_min")) leastDecay = config.Double("clamp_min");
         RegisterComponents();
     }
@@ -67,7 +67,7 @@ public sealed class GlaMixer : SequenceMixer
         (var o, pass.State["recurrent"]) = Ops.LinearAttention(
             q.unflatten(2, [heads.H, heads.K]), heads.Repeat(k), heads.Repeat(v), pass.State["recurrent"], Math.Pow(heads.K, -0.5), heads.Repeat(g));
         o = norm.call(o).flatten(2);
-        if (gate is not null) o = o * activation(gate.call(x));
+        if (gate is not null) o = gated(o, gate.call(x));
         return output.call(o).MoveToOuterDisposeScope();
     }
 
