@@ -75,8 +75,7 @@ public static class BlockBench
     private static Row Race(string bench, Dictionary<string, long> shape, int rounds, string peer, Func<Tensor> ours, Func<Tensor> theirs)
     {
         using var inference = no_grad();
-        double agreement = Difference(ours, theirs);
-        if (!(agreement < Tolerance)) throw new InvalidOperationException($"{bench}: the results differ by {agreement:0.0e+0} of the largest; {Tolerance:0.0e+0} is allowed.");
+        double agreement = Agreement.Within(Tolerance, Difference(ours, theirs), $"results of {bench}");
         List<Contender> contenders = [new(bench, () => Free(ours)), new($"{peer} (libtorch)", () => Free(theirs))];
         return Row.Of(bench, shape, contenders, Stopwatches.Race(rounds, contenders), _ => agreement).Single();
     }
@@ -84,8 +83,7 @@ public static class BlockBench
     private static double Difference(Func<Tensor> ours, Func<Tensor> theirs)
     {
         using var scope = NewDisposeScope();
-        var expected = theirs();
-        return (ours() - expected).abs().max().item<float>() / expected.abs().max().item<float>();
+        return Agreement.Of(ours(), theirs());
     }
 
     private static void Free(Func<Tensor> run)

@@ -17,6 +17,13 @@ public static class FmaPeak
     /// <summary>Runs chains of fused multiply-adds, independent of each other and of memory, on every thread.</summary>
     public static Contender Contender(int threads) => new("FMA peak", () => Workers.Run(threads, _ => Burn()));
 
+    /// <summary>What operations would take at the peak that was measured in the same rounds: the ratio is the share of it that is reached.</summary>
+    public static Row Row(string bench, IReadOnlyDictionary<string, long> shape, Times ours, Times peak, double flops, int threads)
+    {
+        double ideal = flops / (Flops(threads) / peak.Median);
+        return new(bench, shape, ours.Median * 1000, ours.Spread, "the same operations at the FMA peak", ideal * 1000, peak.Spread, double.NaN);
+    }
+
     private static void Burn()
     {
         float kept = Vector512.IsHardwareAccelerated ? Burn512() : Vector256.IsHardwareAccelerated ? Burn256() : Burn128();

@@ -53,7 +53,7 @@ public static class KernelBench
         double agreement = T <= LongestComposite ? Difference(given) : double.NaN;
         rows.AddRange(Row.Of("linear attention forward", shape, peers, times, i => peers[i] == composite || peers[i] == quadratic ? agreement : double.NaN)
             .Where(row => row.Peer != peak.Name));
-        rows.Add(PeakRow("linear attention forward", shape, times[0], times[2], Flops(B, T), threads));
+        rows.Add(FmaPeak.Row("linear attention forward", shape, times[0], times[2], Flops(B, T), threads));
 
         List<Contender> prefixPeers = [prefixed, causal, softmax];
         times = Stopwatches.Race(few, prefixPeers);
@@ -92,13 +92,6 @@ public static class KernelBench
     /// <summary>Multiplications and additions of a causal pass: 39.8 thousand a token and head between chunks, and 82 for each token of a chunk.</summary>
     private static double Flops(long B, long T) => B * T * H * (4 * 153 * (V + 1) + 82.0 * Math.Min(48, T));
 
-    private static Row PeakRow(string bench, IReadOnlyDictionary<string, long> shape, Times ours, Times peak, double flops, int threads)
-    {
-        // What the same operations would take at the peak of the same rounds: the ratio is the share of it that is reached.
-        double ideal = flops / (FmaPeak.Flops(threads) / peak.Median);
-        return new(bench, shape, ours.Median * 1000, ours.Spread, "the same operations at the FMA peak", ideal * 1000, peak.Spread, double.NaN);
-    }
-
     private static void Backward(Func<Tensor> forward, Tensor dO, params Tensor[] leaves)
     {
         using var each = NewDisposeScope();
@@ -119,7 +112,7 @@ public static class KernelBench
         using var each = NewDisposeScope();
         var ours = Ops.TaylorAttention(given.Q, given.K, given.V, given.S, given.Z, Scale, Epsilon).O;
         var theirs = Ops.TaylorAttentionByOperators(given.Q, given.K, given.V, given.S, given.Z, Scale, Epsilon, null, null).O;
-        return (ours - theirs).abs().max().item<float>() / theirs.abs().max().item<float>();
+        return Agreement.Of(ours, theirs);
     }
 
     private static void Free((Tensor O, Tensor S, Tensor Z) results)
