@@ -21,4 +21,20 @@ internal static class Numbers
             if (!(Math.Abs(expected[i] - actual[i]) <= tolerance * largest))
                 Assert.Fail($"{what}[{i}] is {actual[i]:g9}, expected {expected[i]:g9} within {tolerance * largest:g3}.");
     }
+
+    /// <summary>Fails where a gradient is further than the tolerance from the difference of the loss at both sides of a value.</summary>
+    public static void RequireDifferences(Func<double> loss, float step, double tolerance, params ReadOnlySpan<(float[] Values, float[] Gradients)> operands)
+    {
+        foreach (var (values, gradients) in operands)
+            for (int i = 0; i < values.Length; i++)
+            {
+                float kept = values[i];
+                values[i] = kept + step;
+                double more = loss();
+                values[i] = kept - step;
+                double difference = (more - loss()) / (2 * step);
+                values[i] = kept;
+                Assert.Equal(difference, gradients[i], tolerance);
+            }
+    }
 }

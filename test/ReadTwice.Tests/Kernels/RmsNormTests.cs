@@ -61,17 +61,7 @@ public sealed class RmsNormTests
 
         float[] all = [.. x.Zip(added, (a, b) => a + b)], dx = new float[x.Length], dweight = new float[weight.Length];
         RmsNorm.ReferenceBackward(sizes, all, weight, dy, dsum, dx, dweight);
-        foreach (var (values, gradients) in ((float[], float[])[])[(x, dx), (added, dx), (weight, dweight)])
-            for (int i = 0; i < values.Length; i++)
-            {
-                float kept = values[i];
-                values[i] = kept + Step;
-                double more = Loss();
-                values[i] = kept - Step;
-                double difference = (more - Loss()) / (2 * Step);
-                values[i] = kept;
-                Assert.Equal(difference, gradients[i], 2e-3);
-            }
+        Numbers.RequireDifferences(Loss, Step, 2e-3, (x, dx), (added, dx), (weight, dweight));
     }
 
     [Fact]

@@ -47,17 +47,7 @@ public sealed class SwiGluTests
             return y.Zip(dy, (value, gradient) => (double)value * gradient).Sum();
         }
 
-        foreach (var (values, gradients) in ((float[], float[])[])[(a, da), (g, dg)])
-            for (int i = 0; i < N; i++)
-            {
-                float kept = values[i];
-                values[i] = kept + Step;
-                double more = Loss();
-                values[i] = kept - Step;
-                double difference = (more - Loss()) / (2 * Step);
-                values[i] = kept;
-                Assert.Equal(difference, gradients[i], 1e-3);
-            }
+        Numbers.RequireDifferences(Loss, Step, 1e-3, (a, da), (g, dg));
     }
 
     [Fact]
