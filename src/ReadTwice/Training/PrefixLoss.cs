@@ -1,5 +1,5 @@
-using ReadTwice.Native;
 using TorchSharp;
+using static ReadTwice.Native.Numbers;
 using static TorchSharp.torch;
 
 namespace ReadTwice.Training;
@@ -42,13 +42,13 @@ public static class PrefixLoss
         int n = batch.Next.Count, m = batch.Masked.Count;
         var next = Mean(losses.narrow(0, 0, n), [.. batch.Next.Select(label => label.Weight)]);
         var masked = Mean(losses.narrow(0, n, m), [.. batch.Masked.Select(label => label.Weight)]);
-        var loss = next.Plus(masked * Numbers.Number(maskWeight));
+        var loss = next.Plus(masked * Number(maskWeight));
 
         using var inference = no_grad();
         float[] answers = [.. labels.Select(label => label.IsAnswer ? 1f : 0f)];
         int count = answers.Count(answer => answer > 0);
         int hits = count == 0 ? 0 : (int)(logits.argmax(1).eq(right).to(ScalarType.Float32) * tensor(answers, device: logits.device)).sum().item<float>();
-        var parts = new LossParts(Number(next), Number(masked), Number(Mean(losses, answers)), count, hits);
+        var parts = new LossParts(Value(next), Value(masked), Value(Mean(losses, answers)), count, hits);
         return (loss.MoveToOuterDisposeScope(), parts);
     }
 
@@ -59,5 +59,5 @@ public static class PrefixLoss
         return sum == 0 ? zeros(1, device: losses.device).squeeze() : (losses * tensor(weights, device: losses.device)).sum() / tensor(sum, device: losses.device);
     }
 
-    private static double Number(Tensor loss) => loss.item<float>();
+    private static double Value(Tensor loss) => loss.item<float>();
 }
