@@ -9,12 +9,9 @@ internal static unsafe class ConvolutionBackward<L> where L : struct, ILanes<L>
 
     public static void Run(ConvolutionOperands operands, ConvolutionOperands gradients, float* dState, int threads)
     {
-        int C = operands.Sizes.C, blocks = Math.Max(1, C / Channels), parts = Math.Min(blocks, Workers.Count(threads));
+        int C = operands.Sizes.C, blocks = Math.Max(1, C / Channels);
         nint end = (nint)dState;
-        Workers.Run(parts, part =>
-        {
-            for (int i = part; i < blocks; i += parts) Block(operands, gradients, (float*)end, Start(i), Start(i + 1));
-        });
+        Workers.Run(blocks, Workers.Count(threads), i => Block(operands, gradients, (float*)end, Start(i), Start(i + 1)));
 
         int Start(int i) => i == blocks ? C : (int)((long)C * i / blocks) / L.Count * L.Count;
     }

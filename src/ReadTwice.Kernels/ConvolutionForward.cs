@@ -16,14 +16,10 @@ internal static unsafe class ConvolutionForward<L> where L : struct, ILanes<L>
         Transpose.Copy(operands.Weight, K, C, K, 1, buffers.Weight, C);
         if (operands.Bias == null) new Ref(buffers.Bias, C).Clear();
         else new In(operands.Bias, C).CopyTo(new(buffers.Bias, C));
-        int taken = -1;   // a thread that is held up takes fewer
-        Workers.Run(Math.Min(all, Workers.Count(threads)), _ =>
+        Workers.Run(all, Workers.Count(threads), i =>
         {
-            for (int i; (i = Interlocked.Increment(ref taken)) < all;)
-            {
-                int piece = i % pieces;
-                Piece(operands, buffers, i / pieces, (int)((long)T * piece / pieces), (int)((long)T * (piece + 1) / pieces));
-            }
+            int piece = i % pieces;
+            Piece(operands, buffers, i / pieces, (int)((long)T * piece / pieces), (int)((long)T * (piece + 1) / pieces));
         });
     }
 

@@ -10,10 +10,10 @@ internal static unsafe class GatedForward<L> where L : struct, ILanes<L>
         var (B, T, H, K, V) = operands.Sizes;
         int width = Math.Min(MostColumns, (V + L.Count - 1) / L.Count * L.Count), blocks = (V + width - 1) / width, all = B * H * blocks;
         int parts = (long)B * H * T * K * V < FewestProductsForThreads ? 1 : Math.Min(threads, all);
-        Workers.Run(parts, part =>
+        RowWork.Run(all, parts, (_, first, next) =>
         {
             using var scratch = Scratch.For(scratch => new Buffers(K, width, scratch), out var buffers);
-            for (int i = (int)((long)all * part / parts); i < (int)((long)all * (part + 1) / parts); i++)
+            for (int i = first; i < next; i++)
             {
                 int head = i / blocks, column = i % blocks * width;
                 Read(operands, buffers, head / H, head % H, column, Math.Min(width, V - column));
@@ -29,12 +29,12 @@ internal static unsafe class GatedForward<L> where L : struct, ILanes<L>
         float* S = operands.S + (nint)(b * H + h) * K * V + column;
         // A state that is met once only is not worth a copy, unless whole registers would reach beyond it.
         bool inPlace = T <= 2 && columns % L.Count == 0;
-        if (!inPlace) Copy(S, V, buffers.S, width, K, columns);
+        if (!inPlace) StridedRows.Copy(S, V, buffers.S, width, K, columns);
         for (int t = 0; t < T; t += Tokens)
         {
             int count = Math.Min(Tokens, T - t);
             nint row = ((nint)b * T + t) * H + h;
-            Copy(operands.V + row * V + column, H * V, buffers.V, width, count, columns);
+            StridedRows.Copy(operands.V + row * V + column, H * V, buffers.V, width, count, columns);
             var piece = new GatedPiece
             {
                 Rows = K,
@@ -72,14 +72,9 @@ internal static unsafe class GatedForward<L> where L : struct, ILanes<L>
                     GatedPiece<L>.Read<NoFade<L>>(piece, columns);
                     break;
             }
-            Copy(buffers.O, width, operands.O + row * V + column, H * V, count, columns);
+            StridedRows.Copy(buffers.O, width, operands.O + row * V + column, H * V, count, columns);
         }
-        if (!inPlace) Copy(buffers.S, width, S, V, K, columns);
-    }
-
-    private static void Copy(float* from, nint fromStep, float* to, nint toStep, int rows, int columns)
-    {
-        for (int i = 0; i < rows; i++) new In(from + i * fromStep, columns).CopyTo(new Ref(to + i * toStep, columns));
+        if (!inPlace) StridedRows.Copy(buffers.S, width, S, V, K, columns);
     }
 
     private readonly struct Buffers

@@ -44,7 +44,7 @@ internal abstract class HeadKernel
         int heads = operands.Sizes.B * operands.Sizes.H;
         long numbers = (long)heads * operands.Sizes.T * operands.Sizes.K * operands.Sizes.V;
         int parts = (int)Math.Min(Math.Min(heads, Workers.Count(threads)), Math.Max(1, numbers / FewestNumbersInPart));
-        Workers.Run(parts, part => Read(operands, (int)((long)heads * part / parts), (int)((long)heads * (part + 1) / parts)));
+        RowWork.Run(heads, parts, (_, first, next) => Read(operands, first, next));
     }
 
     /// <summary>Reads all tokens through the heads from first to before next, counted over the batch.</summary>

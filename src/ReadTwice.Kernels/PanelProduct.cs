@@ -58,13 +58,13 @@ internal static unsafe class PanelProduct<L> where L : struct, ILanes<L>
                 int cRow = whole ? N : Width;
                 bool add = !begins || operands.Bias != null;
                 if (begins) SetToBias(operands.Bias == null ? null : operands.Bias + first, outputs, rows, c, cRow);
-                else if (!whole) Copy(rows, outputs, y, N, c, cRow);
+                else if (!whole) StridedRows.Copy(y, N, c, cRow, rows, outputs);
 
                 if (rows < Tile<L>.Rows) PanelRows<L, StoredFloat32<L>>.Add(rows, x, K, (byte*)weights, inputs, c, cRow);
                 else if (add) Tile<L>.Add(lanes, new Product(x, 1, K, weights, Width, inputs), c, cRow);
                 else Tile<L>.Set(lanes, new Product(x, 1, K, weights, Width, inputs), c, cRow);
 
-                if (!whole) Copy(rows, outputs, c, cRow, y, N);
+                if (!whole) StridedRows.Copy(c, cRow, y, N, rows, outputs);
             }
         }
 
@@ -109,12 +109,6 @@ internal static unsafe class PanelProduct<L> where L : struct, ILanes<L>
                 if (bias == null) to.Clear();
                 else new Span<float>(bias, outputs).CopyTo(to);
             }
-        }
-
-        private static void Copy(int rows, int columns, float* from, int fromRow, float* to, int toRow)
-        {
-            for (int row = 0; row < rows; row++)
-                new Span<float>(from + (long)row * fromRow, columns).CopyTo(new Span<float>(to + (long)row * toRow, columns));
         }
     }
 }

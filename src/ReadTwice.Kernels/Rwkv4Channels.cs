@@ -132,9 +132,9 @@ internal static unsafe class Rwkv4Channels
     private static void Run(in Rwkv4Operands operands, int all, int threads, Action<int> read)
     {
         int parts = (long)operands.B * operands.T * operands.D < FewestNumbersForThreads ? 1 : Math.Min(threads, all);
-        Workers.Run(parts, part =>
+        RowWork.Run(all, parts, (_, first, next) =>
         {
-            for (int i = (int)((long)all * part / parts); i < (int)((long)all * (part + 1) / parts); i++) read(i);
+            for (int i = first; i < next; i++) read(i);
         });
     }
 

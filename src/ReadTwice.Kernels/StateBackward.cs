@@ -13,12 +13,11 @@ internal static unsafe class StateBackward<L> where L : struct, ILanes<L>
     public static void Read(StateOperands operands, StateOperands gradients, float* dS, int threads)
     {
         var (B, _, H, _, V) = operands.Sizes;
-        int all = B * H, parts = Math.Min(threads, all);
-        Workers.Run(parts, part =>
+        RowWork.Run(B * H, Math.Min(threads, B * H), (_, first, next) =>
         {
             using var scratch = Scratch.For(scratch => new Buffers(operands.Sizes, scratch), out var buffers);
             (*buffers.One, *buffers.None) = (1, 0);
-            for (int head = (int)((long)all * part / parts); head < (int)((long)all * (part + 1) / parts); head++)
+            for (int head = first; head < next; head++)
                 for (int column = 0; column < V;)
                 {
                     var block = new Block(operands, gradients, dS, buffers, head, column);
@@ -145,25 +144,25 @@ internal static unsafe class StateBackward<L> where L : struct, ILanes<L>
         {
             var (_, _, _, K, V) = Operands.Sizes;
             new Ref(to, K * width).Clear();
-            if (states != null) Copy(states + (nint)head * K * V + Column, V, to, width, K, columns);
+            if (states != null) StridedRows.Copy(states + (nint)head * K * V + Column, V, to, width, K, columns);
         }
 
         public void StoreState(float* from, float* states, int width, int columns)
         {
             var (_, _, _, K, V) = Operands.Sizes;
-            Copy(from, width, states + (nint)head * K * V + Column, V, K, columns);
+            StridedRows.Copy(from, width, states + (nint)head * K * V + Column, V, K, columns);
         }
 
         public void LoadTokens(int first, int count, int width, int columns)
         {
             new Ref(Buffers.V, Tokens * width).Clear();
             new Ref(Buffers.DO, Tokens * width).Clear();
-            Copy(Operands.V + Values(first), Step, Buffers.V, width, count, columns);
-            Copy(Operands.O + Values(first), Step, Buffers.DO, width, count, columns);
+            StridedRows.Copy(Operands.V + Values(first), Step, Buffers.V, width, count, columns);
+            StridedRows.Copy(Operands.O + Values(first), Step, Buffers.DO, width, count, columns);
         }
 
         public void StoreTokens(int first, int count, int width, int columns) =>
-            Copy(Buffers.DV, width, Gradients.V + Values(first), Step, count, columns);
+            StridedRows.Copy(Buffers.DV, width, Gradients.V + Values(first), Step, count, columns);
 
         private int Step => Operands.Sizes.H * Operands.Sizes.V;
 
@@ -173,10 +172,6 @@ internal static unsafe class StateBackward<L> where L : struct, ILanes<L>
             return (((nint)(head / H) * T + first) * H + head % H) * V + Column;
         }
 
-        private static void Copy(float* from, nint fromStep, float* to, nint toStep, int rows, int columns)
-        {
-            for (int i = 0; i < rows; i++) new In(from + i * fromStep, columns).CopyTo(new Ref(to + i * toStep, columns));
-        }
     }
 
     /// <summary>States at the chunks' beginnings and at each token of one; its values, answers and gradients.</summary>

@@ -10,11 +10,11 @@ internal static unsafe class StateForward<L, TRule> where L : struct, ILanes<L> 
         var (B, T, H, K, V) = operands.Sizes;
         int width = Math.Min(MostColumns, (V + L.Count - 1) / L.Count * L.Count), blocks = (V + width - 1) / width, all = B * H * blocks;
         int parts = (long)B * H * T * K * V < FewestProductsForThreads ? 1 : Math.Min(threads, all);
-        Workers.Run(parts, part =>
+        RowWork.Run(all, parts, (_, first, next) =>
         {
             using var scratch = Scratch.For(scratch => new Buffers(K, width, scratch), out var buffers);
             *buffers.One = 1;
-            for (int i = (int)((long)all * part / parts); i < (int)((long)all * (part + 1) / parts); i++)
+            for (int i = first; i < next; i++)
             {
                 int head = i / blocks, column = i % blocks * width;
                 Read(operands, buffers, head / H, head % H, column, Math.Min(width, V - column));
@@ -30,7 +30,7 @@ internal static unsafe class StateForward<L, TRule> where L : struct, ILanes<L> 
         // A state that is met once or twice only is not worth a copy, unless whole registers would reach beyond it.
         bool inPlace = T <= 2 && columns % L.Count == 0;
         if (columns < width) buffers.Clear();   // what fills up registers would be as right as any, but numbers near zero are slow
-        if (!inPlace) Copy(S, V, buffers.S, width, K, columns);
+        if (!inPlace) StridedRows.Copy(S, V, buffers.S, width, K, columns);
         for (int t = 0; t < T; t += Tokens)
         {
             nint row = ((nint)b * T + t) * H + h;
@@ -40,11 +40,11 @@ internal static unsafe class StateForward<L, TRule> where L : struct, ILanes<L> 
                 piece.S = S;
                 piece.StateStep = V;
             }
-            Copy(operands.V + row * V + column, H * V, buffers.V, width, piece.Count, columns);
+            StridedRows.Copy(operands.V + row * V + column, H * V, buffers.V, width, piece.Count, columns);
             Read(piece, columns);
-            Copy(buffers.O, width, operands.O + row * V + column, H * V, piece.Count, columns);
+            StridedRows.Copy(buffers.O, width, operands.O + row * V + column, H * V, piece.Count, columns);
         }
-        if (!inPlace) Copy(buffers.S, width, S, V, K, columns);
+        if (!inPlace) StridedRows.Copy(buffers.S, width, S, V, K, columns);
     }
 
     private static StatePiece Piece(in StateOperands operands, Buffers buffers, nint row, int h, int count)
@@ -121,11 +121,6 @@ internal static unsafe class StateForward<L, TRule> where L : struct, ILanes<L> 
                 column += L.Count;
             }
         }
-    }
-
-    private static void Copy(float* from, nint fromStep, float* to, nint toStep, int rows, int columns)
-    {
-        for (int i = 0; i < rows; i++) new In(from + i * fromStep, columns).CopyTo(new Ref(to + i * toStep, columns));
     }
 
     private readonly struct Buffers

@@ -9,15 +9,11 @@ internal static unsafe class WindowBlocks<L> where L : struct, ILanes<L>
     {
         var (B, T, _, KeyHeads, _, W) = operands.Sizes;
         int block = Math.Clamp(W, Fewest, Most) / Tile<L>.Rows * Tile<L>.Rows, blocks = (T + block - 1) / block, items = B * KeyHeads * blocks;
-        int taken = -1;   // a thread that is held up takes fewer
-        Workers.Run(Math.Min(items, Workers.Count(threads)), _ =>
+        Workers.Run(items, Workers.Count(threads), i =>
         {
             using var scratch = Scratch.For(scratch => new Buffers(operands.Sizes, Math.Min(block, T), scratch), out var buffers);
-            for (int i; (i = Interlocked.Increment(ref taken)) < items;)
-            {
-                int from = i % blocks * block, head = i / blocks;
-                Block(operands, buffers, head / KeyHeads, head % KeyHeads, from, Math.Min(block, T - from));
-            }
+            int from = i % blocks * block, head = i / blocks;
+            Block(operands, buffers, head / KeyHeads, head % KeyHeads, from, Math.Min(block, T - from));
         });
         for (int i = 0; i < B * KeyHeads; i++) WindowRows<L>.Keep(operands, i / KeyHeads, i % KeyHeads);   // when nobody reads the old ones any more
     }
